@@ -1,0 +1,43 @@
+"""Reading the CSV files that datasets are described by: rows as dictionaries, with errors that name file and line."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tonearm.errors import ManifestError
+
+
+def read_rows(path: Path, *, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, row) of a CSV with a header; every one of ``columns`` is there and not empty.
+
+    Raises:
+        ManifestError: no such file, not text, a column missing, a cell missing.
+    """
+    if not path.is_file():
+        raise ManifestError(f"{path}: no such file.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = set(columns) - set(reader.fieldnames or ())
+            if missing:
+                raise ManifestError(
+                    f"{path}: its first line must name the columns {', '.join(columns)}; missing: {', '.join(sorted(missing))}."
+                )
+            for row in reader:
+                cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+                if None in row:
+                    raise ManifestError(f"{path}, line {reader.line_num}: more cells than columns. Quote cells with commas.")
+                for column in columns:
+                    if not cells[column]:
+                        raise ManifestError(f"{path}, line {reader.line_num}: the column {column!r} is empty.")
+                yield reader.line_num, cells
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path}: not a CSV file in UTF-8: {error}.") from error
+
+
+def integer(text: str, *, column: str, path: Path, line: int) -> int:
+    """The integer in a cell."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ManifestError(f"{path}, line {line}: the column {column!r} must be an integer, got {text!r}.") from None

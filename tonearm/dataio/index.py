@@ -1,0 +1,165 @@
+"""The index beside the shards: what a dataset has, so that it opens without opening its shards.
+
+``index.h5`` holds ``/clips`` of all shards, with the column ``shard``. ``index.json`` holds the header of the dataset,
+the SHA-256 of ``index.h5``, and for each shard its name, size, where /audio lies, and the SHA-256 of every byte outside
+/audio: damaged HDF5 metadata can hang the HDF5 library, so it is checked before the library sees it. ``index.json`` is
+written last: where it stands, the pack is complete.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import h5py
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tonearm.dataio.atomic import atomic_path, write_text
+from tonearm.dataio.columns import CODECS, ClipTable, check_columns, concatenate, read_columns, write_columns
+from tonearm.dataio.shards import FORMAT_VERSION, DatasetHeader, Shard, metadata_sha256
+from tonearm.errors import RequestError, ShardError
+
+INDEX_JSON = "index.json"
+INDEX_H5 = "index.h5"
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ShardEntry(_Strict):
+    """What the index says of one shard; sizes in bytes."""
+
+    file: Annotated[str, Field(pattern=r"^shard-\d{5,}\.h5$")]
+    num_clips: Annotated[int, Field(ge=0)]
+    num_bytes: Annotated[int, Field(gt=0)]
+    audio_offset: Annotated[int, Field(ge=0)]
+    audio_nbytes: Annotated[int, Field(gt=0)]
+    metadata_sha256: Sha256
+
+
+class Index(_Strict):
+    """``index.json``."""
+
+    format_version: Literal[1]
+    dataset: str
+    class_names: Annotated[list[str], Field(min_length=1)]
+    codec: Literal["pcm16", "flac", "source"]
+    sample_rate: Annotated[int, Field(gt=0)]
+    num_channels: Annotated[int, Field(gt=0)]
+    manifest_sha256: Sha256
+    versions: dict[str, str]
+    index_sha256: Sha256
+    shards: Annotated[list[ShardEntry], Field(min_length=1)]
+
+    def header(self) -> DatasetHeader:
+        """The header that each shard repeats."""
+        return DatasetHeader(
+            name=self.dataset, class_names=tuple(self.class_names), codec=self.codec, sample_rate=self.sample_rate,
+            num_channels=self.num_channels, num_shards=len(self.shards), manifest_sha256=self.manifest_sha256,
+            versions=self.versions,
+        )  # fmt: skip
+
+
+def write_index(out: Path, shards: list[Shard]) -> None:
+    """Write ``index.h5`` and then ``index.json`` for shards that are complete."""
+    with atomic_path(out / INDEX_H5) as temporary:
+        creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+        creation.set_obj_track_times(False)
+        with h5py.File(h5py.h5f.create(bytes(temporary), h5py.h5f.ACC_TRUNC, fcpl=creation)) as file:
+            write_columns(file.create_group("clips"), concatenate([shard.table for shard in shards]), with_shard=True)
+    header = shards[0].header
+    document = Index(
+        format_version=FORMAT_VERSION,
+        dataset=header.name,
+        class_names=list(header.class_names),
+        codec=header.codec,  # type: ignore[arg-type]
+        sample_rate=header.sample_rate,
+        num_channels=header.num_channels,
+        manifest_sha256=header.manifest_sha256,
+        versions=header.versions,
+        index_sha256=_sha256(out / INDEX_H5),
+        shards=[
+            ShardEntry(
+                file=shard.path.name,
+                num_clips=len(shard.table),
+                num_bytes=shard.path.stat().st_size,
+                audio_offset=shard.audio_offset,
+                audio_nbytes=shard.audio_nbytes,
+                metadata_sha256=metadata_sha256(shard.path, shard.audio_offset, shard.audio_nbytes),
+            )
+            for shard in shards
+        ],
+    )
+    write_text(out / INDEX_JSON, document.model_dump_json(indent=1) + "\n")
+
+
+def read_index(root: Path) -> tuple[Index, ClipTable]:
+    """Read and check the index of a packed dataset.
+
+    Raises:
+        RequestError: ``root`` is not a packed dataset.
+        ShardError: the index is damaged or of another format version.
+    """
+    path = root / INDEX_JSON
+    if not root.is_dir():
+        raise RequestError(f"{root}: no such folder. Give the folder that tonearm pack wrote.")
+    if not path.is_file():
+        unfinished = any(root.glob("*shard-*.h5*"))
+        hint = "the pack was interrupted; run the same tonearm pack again" if unfinished else "tonearm pack makes one"
+        raise RequestError(f"{root}: not a packed dataset, {INDEX_JSON} is missing: {hint}.")
+    try:
+        document = Index.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ShardError(_explain(path, error)) from error
+    where = root / INDEX_H5
+    if not where.is_file() or _sha256(where) != document.index_sha256:
+        raise ShardError(f"{where}: missing or not the file that {INDEX_JSON} describes. Run the same tonearm pack again.")
+    try:
+        with h5py.File(where, "r", locking=False) as file:
+            table = read_columns(file["clips"], where=str(where), shard=None)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        if isinstance(error, ShardError):
+            raise
+        raise ShardError(f"{where}: not a readable index ({error}). Run the same tonearm pack again.") from error
+    itemsize = CODECS[document.codec].itemsize
+    check_columns(
+        table, where=str(where), codec=document.codec, sample_rate=document.sample_rate,
+        num_channels=document.num_channels, num_classes=len(document.class_names),
+        audio_sizes=np.array([entry.audio_nbytes // itemsize for entry in document.shards]),
+    )  # fmt: skip
+    return document, table
+
+
+def check_metadata(root: Path, entry: ShardEntry) -> None:
+    """Compare a shard's size and every byte outside /audio with the index.
+
+    Raises:
+        ShardError: it is missing, or not the file that was packed.
+    """
+    path = root / entry.file
+    if not path.is_file():
+        raise ShardError(f"{path}: missing. Run the same tonearm pack again to complete the dataset.")
+    size = path.stat().st_size
+    if size != entry.num_bytes:
+        raise ShardError(f"{path}: {size} bytes, but {entry.num_bytes} were packed. Delete it and pack again.")
+    if metadata_sha256(path, entry.audio_offset, entry.audio_nbytes) != entry.metadata_sha256:
+        raise ShardError(f"{path}: its metadata is not what was packed (SHA-256 differs). Delete it and pack again.")
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"])) or "the file"
+    if key == "format_version":
+        return (
+            f"{path}: shard format {first['input']!r}, but this tonearm reads format {FORMAT_VERSION}. "
+            "Pack the dataset again with this version, or install the version that wrote it."
+        )
+    return f"{path}: damaged, {key}: {first['msg']}. Run the same tonearm pack again."
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,135 @@
+"""Manifest: which clips a dataset has, where they lie, and what is known of them.
+
+A manifest is made by a layout reader (:mod:`tonearm.dataio.datasets`), comes from files that others wrote, and is
+checked here once: every later stage may rely on unique clip ids, labels in range and paths that stay in the dataset.
+"""
+
+import hashlib
+import json
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tonearm.errors import ManifestError
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"})
+SPLITS = ("train", "val", "test")
+NO_FOLD = -1
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled excerpt.
+
+    Attributes:
+        clip_id: unique in its dataset, stable over time; what errors and predictions name.
+        path: the audio file, relative to the manifest's root, with forward slashes.
+        labels: indices into the manifest's class names.
+        fold: published cross-validation part, or -1.
+        split: "train", "val", "test", or "" where the dataset has none.
+        group: clips cut from one recording share it; "" stands for a recording of its own.
+    """
+
+    clip_id: str
+    path: str
+    labels: tuple[int, ...]
+    fold: int = NO_FOLD
+    split: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The clips of one dataset, checked when made.
+
+    Attributes:
+        name: the dataset's name, for people.
+        root: the folder that clip paths are relative to.
+        class_names: one name a class; a clip's labels are positions in it.
+        clips: in the order in which they will be packed.
+
+    Raises:
+        ManifestError: no clips, an id twice, a label out of range, a path that leaves the root.
+    """
+
+    name: str
+    root: Path
+    class_names: tuple[str, ...]
+    clips: tuple[Clip, ...]
+
+    def __post_init__(self) -> None:
+        if not self.clips:
+            raise ManifestError(f"{self.root}: no clips found for the dataset {self.name!r}.")
+        if len(set(self.class_names)) != len(self.class_names):
+            twice = [name for name, count in Counter(self.class_names).items() if count > 1]
+            raise ManifestError(f"{self.root}: class names must differ, but these stand twice: {twice[:5]}.")
+        for text in (self.name, *self.class_names):
+            _check_text(text, "a name", self.root)
+        seen: set[str] = set()
+        for clip in self.clips:
+            _check_clip(clip, len(self.class_names), self.root)
+            if clip.clip_id in seen:
+                raise ManifestError(f"{self.root}: two clips are called {clip.clip_id!r}; clip ids must be unique.")
+            seen.add(clip.clip_id)
+
+    def __len__(self) -> int:
+        """The number of clips."""
+        return len(self.clips)
+
+    def sha256(self) -> str:
+        """A hash of everything but the root: the same dataset in another place has the same one."""
+        clips = [[c.clip_id, c.path, c.labels, c.fold, c.split, c.group] for c in self.clips]
+        text = json.dumps([self.name, self.class_names, clips], ensure_ascii=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def leaks(self) -> list[str]:
+        """Groups whose clips stand in more than one fold or split: a model would be tested on what it was taught."""
+        places: dict[str, set[tuple[int, str]]] = defaultdict(set)
+        for clip in self.clips:
+            if clip.group:
+                places[clip.group].add((clip.fold, clip.split))
+        return sorted(group for group, where in places.items() if len(where) > 1)
+
+
+def find_audio(folder: Path) -> list[Path]:
+    """Every audio file below ``folder`` by its suffix, sorted, hidden files and folders left out."""
+    if not folder.is_dir():
+        raise ManifestError(f"{folder}: no such folder. Give the folder that holds the recordings.")
+    found = []
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.suffix.lower() in AUDIO_SUFFIXES and not any(part.startswith(".") for part in inside.parts):
+            found.append(path)
+    return found
+
+
+def index_labels(names: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
+    """Sorted distinct class names, and each entry's position among them."""
+    class_names = tuple(sorted(set(names)))
+    position = {name: index for index, name in enumerate(class_names)}
+    return class_names, [position[name] for name in names]
+
+
+def _check_clip(clip: Clip, num_classes: int, root: Path) -> None:
+    for text in (clip.clip_id, clip.path, clip.group):
+        _check_text(text, f"clip {clip.clip_id!r}", root)
+    path = PurePosixPath(clip.path)
+    if path.is_absolute() or ".." in path.parts or "\\" in clip.path or not path.name:
+        raise ManifestError(
+            f"{root}: clip {clip.clip_id!r} has the path {clip.path!r}, which is not a path inside the dataset. "
+            "Paths are relative, with forward slashes and without '..'."
+        )
+    if not clip.labels or any(not 0 <= label < num_classes for label in clip.labels):
+        raise ManifestError(f"{root}: clip {clip.clip_id!r} has labels {clip.labels}, allowed are 0 to {num_classes - 1}.")
+    if clip.split not in ("", *SPLITS):
+        raise ManifestError(f"{root}: clip {clip.clip_id!r} has split {clip.split!r}, allowed are {', '.join(SPLITS)}.")
+    if not NO_FOLD <= clip.fold < 2**31:
+        raise ManifestError(f"{root}: clip {clip.clip_id!r} has fold {clip.fold}, expected 0 or more.")
+
+
+def _check_text(text: str, what: str, root: Path) -> None:
+    """Names go into fixed-length columns, terminals and pages: control characters have no place in them."""
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        raise ManifestError(f"{root}: {what} contains a control character: {text!r}. Rename it.")
