@@ -1,0 +1,173 @@
+"""One training step: augment, log-mel, mask, forward, backward, update."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tonearm.batch import AudioBatch
+from tonearm.config import Config, TrainConfig
+from tonearm.gpu_augment import Augmented, Chain
+from tonearm.models import LogMel, build_model
+from tonearm.seeding import seed_of, torch_generator
+from tonearm.training.augmentation import build_chains
+from tonearm.training.clock import StageClock
+from tonearm.training.precision import resolve_precision
+
+
+class Classifier(nn.Module):
+    """The front-end and the network as one: waveform (batch, channel, time) to scores (batch, class)."""
+
+    def __init__(self, config: Config, *, num_classes: int, sample_rate: int, num_channels: int) -> None:
+        super().__init__()
+        self.front_end = LogMel(config.features, sample_rate=sample_rate)
+        self.network = build_model(
+            config.model,
+            num_classes=num_classes,
+            in_channels=num_channels,
+            n_mels=config.features.n_mels,
+            gradient_checkpointing=config.train.gradient_checkpointing,
+        )
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Scores (logits) of a batch of waveforms."""
+        scores: Tensor = self.network(self.front_end(waveform))
+        return scores
+
+
+class TrainingStep:
+    """Everything that changes while a model learns, and how one batch changes it.
+
+    Args:
+        config: the run's.
+        num_classes: of the dataset.
+        sample_rate: Hz.
+        num_channels: of the waveforms.
+        device: where the model lies and batches come from.
+        total_batches: batches in the whole run, which the schedule is planned for; None if it has no end.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        num_classes: int,
+        sample_rate: int,
+        num_channels: int,
+        device: torch.device,
+        total_batches: int | None,
+    ) -> None:
+        self.config = config.train
+        self.device = device
+        self.precision = resolve_precision(config.train, device)
+        with torch.random.fork_rng():  # the caller's global generator stays as it is
+            torch.manual_seed(seed_of(config.train.seed, "weights"))
+            self.model = Classifier(
+                config, num_classes=num_classes, sample_rate=sample_rate, num_channels=num_channels
+            ).to(device)
+        self.model.network.to(memory_format=self.precision.memory_format)  # type: ignore[call-overload]
+        self.waveform_chain, self.specgram_chain = build_chains(config.augmentation, sample_rate=sample_rate)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay
+        )
+        updates = None if total_batches is None else -(-total_batches // config.train.accumulate)
+        self.schedule = _schedule(self.optimizer, config.train, updates)
+        self.scaler = self.precision.scaler()
+        decay = config.train.ema_decay
+        self.average = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
+        )
+        self.clock = StageClock(device)
+        self._accumulated = 0
+
+    def start_epoch(self, epoch: int) -> None:
+        """Make every draw of this epoch (augmentation, dropout) a function of the run's seed and the epoch."""
+        seed = self.config.seed
+        self._waveform_generator = torch_generator(seed, epoch, "waveform")
+        self._specgram_generator = torch_generator(seed, epoch, "specgram")
+        torch.manual_seed(seed_of(seed, epoch, "layers"))
+        self.model.train()
+
+    def __call__(self, batch: AudioBatch) -> Tensor:
+        """Learn from a batch; returns the loss, detached, still on the device."""
+        clock = self.clock
+        with torch.no_grad():
+            with clock.stage("augment"):
+                waveform = _augment(self.waveform_chain, batch.waveform, self._waveform_generator, batch.lengths)
+            with clock.stage("front-end"):
+                specgram = self.model.front_end(waveform)
+            with clock.stage("mask"):
+                specgram = _augment(self.specgram_chain, specgram, self._specgram_generator, None)
+                specgram = self.precision.lay_out(specgram)
+        with clock.stage("model"):
+            with self.precision.autocast():
+                scores = self.model.network(specgram)
+            loss = functional.cross_entropy(
+                scores.float(), batch.targets, label_smoothing=self.config.label_smoothing
+            )
+            self.scaler.scale(loss / self.config.accumulate).backward()
+            self._accumulated += 1
+            if self._accumulated == self.config.accumulate:
+                self._update()
+        return loss.detach()
+
+    def finish_epoch(self) -> None:
+        """Step with what is left of an accumulation."""
+        if self._accumulated:
+            self._update()
+
+    def scored_model(self) -> Classifier:
+        """The model that is evaluated and kept: the running average if there is one."""
+        return self.model if self.average is None else self.average.module  # type: ignore[return-value]
+
+    def state_dict(self) -> dict[str, object]:
+        """Everything a resumed run needs, as tensors and plain values."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule else {},
+            "scaler": self.scaler.state_dict(),
+        }
+        return state if self.average is None else {**state, "average": self.average.state_dict()}
+
+    def load_state_dict(self, state: dict[str, dict[str, object]]) -> None:
+        """Take up where ``state`` was saved."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.schedule:
+            self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+    def _update(self) -> None:
+        self._accumulated = 0
+        parameters = list(self.model.parameters())
+        if self.config.grad_clip_value or self.config.grad_clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            if self.config.grad_clip_value:
+                nn.utils.clip_grad_value_(parameters, self.config.grad_clip_value)
+            if self.config.grad_clip_norm:
+                nn.utils.clip_grad_norm_(parameters, self.config.grad_clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.schedule:
+            self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+
+def _augment(chain: Chain, data: Tensor, generator: torch.Generator, lengths: Tensor | None) -> Tensor:
+    params = chain.sample(data.shape[0], data.shape[-1], device=data.device, generator=generator)
+    changed = chain.apply(data, params, lengths)
+    return changed.waveform if isinstance(changed, Augmented) else changed
+
+
+def _schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, updates: int | None) -> LRScheduler | None:
+    if config.schedule == "constant" or updates is None:
+        return None
+    if config.schedule == "one_cycle":
+        return OneCycleLR(optimizer, max_lr=config.lr, total_steps=updates)
+    return CosineAnnealingLR(optimizer, T_max=updates)
