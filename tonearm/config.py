@@ -1,0 +1,303 @@
+"""The configuration file: its schema, and how a file, its overrides or a seed's config.yaml become one.
+
+One file describes a run: what the model hears (``features``), what is done to it on the way (``augmentation``), how it
+learns (``train``) and what it is (``model``). Sizes with two numbers are always [mel, time], the order of the axes of
+a spectrogram (batch, channel, mel, time). docs/design/config-schema.md shows a whole file.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from tonearm.seed_config import Dialect, is_seed_config, translate_seed
+from tonearm.strict_model import OneKey, Pair, Several, Size, StrictModel, check
+from tonearm.strict_yaml import apply_overrides, read_yaml
+
+_log = logging.getLogger(__name__)
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Activation = Literal["gelu", "relu", "lrelu", "swiglu"]
+
+
+def _ordered(low: float, high: float, names: str) -> None:
+    if low > high:
+        raise ValueError(f"{names}: the first must not be above the second, got {low:g} and {high:g}")
+
+
+class FeaturesConfig(StrictModel):
+    """The log-mel front-end; window and hop in samples, frequencies in Hz. The defaults are ERANN's at 44.1 kHz."""
+
+    n_fft: Size = 1380
+    win_length: Size = 1380
+    hop_length: Size = 345
+    n_mels: Size = 128
+    f_min: NotNegative = 0.0
+    f_max: Positive | None = None  # None: half the sample rate
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.win_length > self.n_fft:
+            raise ValueError(f"win_length {self.win_length} is above n_fft {self.n_fft}; n_fft must hold the window")
+        if self.f_max is not None and self.f_min >= self.f_max:
+            raise ValueError(f"f_min {self.f_min:g} must be below f_max {self.f_max:g}")
+        return self
+
+
+class TimeShiftStretchConfig(StrictModel):
+    """Both parts of a clip, cut at random, play at rates within [min_rate, max_rate]; 1 is unchanged."""
+
+    p: Probability = 0.5
+    min_rate: Positive = 0.8
+    max_rate: Positive = 1.25
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _ordered(self.min_rate, 1, "min_rate and 1")
+        _ordered(1, self.max_rate, "1 and max_rate")
+        return self
+
+
+class NoiseConfig(StrictModel):
+    """Noise of a colour at a signal-to-noise ratio drawn in dB."""
+
+    p: Probability = 0.5
+    min_snr_db: float = 0.0
+    max_snr_db: float = 30.0
+    color: Literal["white"] = "white"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _ordered(self.min_snr_db, self.max_snr_db, "min_snr_db and max_snr_db")
+        return self
+
+
+class ReverbConfig(StrictModel):
+    """A made-up room: its reverberation time, and how much louder the direct sound is than the room's answer."""
+
+    p: Probability = 0.5
+    min_rt60_seconds: Positive = 0.1
+    max_rt60_seconds: Positive = 1.0
+    min_drr_db: float = 0.0
+    max_drr_db: float = 15.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _ordered(self.min_rt60_seconds, self.max_rt60_seconds, "min_rt60_seconds and max_rt60_seconds")
+        _ordered(self.min_drr_db, self.max_drr_db, "min_drr_db and max_drr_db")
+        return self
+
+
+class DropBlockConfig(StrictModel):
+    """Rectangles of the log-mel replaced by the clip's mean; about ``drop_probability`` of the cells goes."""
+
+    p: Probability = 0.5
+    drop_probability: Share = 0.1
+    block_size: Pair = (7, 7)
+
+
+class TimeMaskingConfig(StrictModel):
+    """``num_masks`` bands of frames, each up to ``time_mask_param`` wide, replaced by the clip's mean."""
+
+    p: Probability = 0.5
+    time_mask_param: Size
+    num_masks: Size = 1
+
+
+class FrequencyMaskingConfig(StrictModel):
+    """``num_masks`` bands of mel bins, each up to ``freq_mask_param`` wide, replaced by the clip's mean."""
+
+    p: Probability = 0.5
+    freq_mask_param: Size
+    num_masks: Size = 1
+
+
+class WaveformEffect(OneKey):
+    """One entry of ``augmentation.waveform``."""
+
+    time_shift_stretch: TimeShiftStretchConfig | None = None
+    noise: NoiseConfig | None = None
+    reverb: ReverbConfig | None = None
+
+
+class SpecgramEffect(OneKey):
+    """One entry of ``augmentation.specgram``."""
+
+    dropblock: DropBlockConfig | None = None
+    time_masking: TimeMaskingConfig | None = None
+    frequency_masking: FrequencyMaskingConfig | None = None
+
+
+class AugmentationConfig(StrictModel):
+    """What is done to training clips, in the order of the lists; keys are the arguments of gpu_augment's effects."""
+
+    waveform: Several[WaveformEffect] = ()
+    specgram: Several[SpecgramEffect] = ()
+
+
+class TrainConfig(StrictModel):
+    """How a model learns. ``epochs: 0`` with ``patience`` means: until it stops improving."""
+
+    epochs: Annotated[int, Field(ge=0)] = 80
+    patience: Size | None = None  # epochs without improvement before it stops
+    batch_size: Size = 32
+    lr: Positive = 1e-3
+    weight_decay: NotNegative = 0.01
+    duration_seconds: Positive | None = None  # the random crop of a training clip; None: the longest clip
+    accumulate: Size = 1  # batches whose gradients make one step
+    grad_clip_value: Positive | None = None  # each gradient entry within ±value (torch's clip_grad_value_)
+    grad_clip_norm: Positive | None = None  # the whole gradient's length at most this (clip_grad_norm_)
+    gradient_checkpointing: bool = False
+    label_smoothing: Share = 0.0
+    ema_decay: Share | None = None
+    schedule: Literal["constant", "one_cycle", "cosine"] = "one_cycle"
+    seed: int = 0
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    channels_last: bool = True
+    decode_threads: Size | None = None  # None: chosen by the loader
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.epochs == 0 and self.patience is None:
+            raise ValueError("epochs 0 means 'until it stops improving' and needs patience, the epochs it may wait")
+        if self.epochs == 0 and self.schedule != "constant":
+            raise ValueError(f"epochs 0 has no end to plan for, so schedule must be constant, got {self.schedule}")
+        return self
+
+
+class ResBlockConfig(StrictModel):
+    """What all ``res`` blocks share."""
+
+    activation: Activation = "relu"
+    norm: Literal["before_activation", "after_activation"] = "before_activation"
+    kernel_size: Pair = (3, 3)  # [mel, time], both main convolutions
+    shortcut_kernel_size: Pair = (1, 1)
+
+
+class MaxPoolConfig(StrictModel):
+    """Max pooling without padding; the stride is the kernel's size unless given. Both are [mel, time]."""
+
+    kernel_size: Pair
+    stride: Pair | None = None
+
+
+class DropConfig(StrictModel):
+    """A DropBlock layer; ``p`` decides for each clip, or once for the batch, whether it drops at all."""
+
+    p: Probability = 1.0
+    p_per: Literal["clip", "batch"] = "clip"
+    drop_probability: Share
+    block_size: Pair
+
+
+class PoolingConfig(StrictModel):
+    """Global pooling by mean, maximum, their sum or their product.
+
+    ``keep`` says what is left: ``channel`` pools over mel and time; ``channel_mel`` over time alone, and flattens
+    channel and mel; ``frames`` flattens them and leaves the time axis: the blocks after it see every frame by itself
+    and the network's end (or a further ``pooling``) pools what comes out over time.
+    """
+
+    mode: Literal["avg", "max", "sum", "mul"] = "avg"
+    keep: Literal["channel", "channel_mel", "frames"] = "channel"
+
+
+class BlockConfig(OneKey):
+    """One entry of ``model.blocks``."""
+
+    res: Pair | None = None  # filters of the first and of the second convolution
+    max_pool: MaxPoolConfig | None = None
+    activation: Activation | None = None
+    drop: DropConfig | None = None
+    dropout: Share | None = None
+    fc: Size | None = None  # out_features
+    pooling: PoolingConfig | None = None
+
+
+class ModelConfig(StrictModel):
+    """The config-driven network: its blocks from input to output."""
+
+    res_block: ResBlockConfig = ResBlockConfig()
+    blocks: Several[BlockConfig]
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.blocks:
+            raise ValueError("blocks is empty; a network needs at least a pooling block")
+        return self
+
+
+class Config(StrictModel):
+    """A whole configuration file."""
+
+    sample_rate: Size | None = None  # Hz; None: whatever the dataset has
+    features: FeaturesConfig = FeaturesConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    train: TrainConfig = TrainConfig()
+    pretrain: TrainConfig | None = None
+    model: ModelConfig
+
+    @model_validator(mode="after")
+    def _below_nyquist(self) -> Self:
+        f_max = self.features.f_max
+        if self.sample_rate is not None and f_max is not None and f_max > self.sample_rate / 2:
+            raise ValueError(f"features.f_max {f_max:g} Hz is above half the sample_rate {self.sample_rate}")
+        return self
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, seed_dialect: Dialect = "en") -> Config:
+    """The configuration in a file, ours or a seed's; what a translation could not keep is logged as a warning.
+
+    Args:
+        path: a YAML file.
+        overrides: ``key.path=value`` settings written over the file, with our keys also where the file is a seed's; a
+            number in the path is a place in a list, as in ``model.blocks.0.res=[32, 32]``.
+        seed_dialect: which of the seed's two READMEs a file in the seed's format follows.
+
+    Raises:
+        ConfigError: the file cannot be read or a setting cannot be used; one line a problem.
+
+    Example:
+        >>> load_config("configs/esc10.yaml", ["train.epochs=3"]).train.epochs
+        3
+    """
+    config, notes = load_config_and_notes(path, overrides, seed_dialect=seed_dialect)
+    for note in notes:
+        _log.warning("%s: %s", path, note)
+    return config
+
+
+def load_config_and_notes(
+    path: str | os.PathLike[str], overrides: Sequence[str] = (), *, seed_dialect: Dialect = "en"
+) -> tuple[Config, tuple[str, ...]]:
+    """:func:`load_config`, returning the notes of a translation instead of logging them."""
+    data = read_yaml(path)
+    notes: tuple[str, ...] = ()
+    if is_seed_config(data):
+        data, notes = translate_seed(data, dialect=seed_dialect, where=str(path))
+    apply_overrides(data, overrides)
+    where = f"{path} with {' '.join(overrides)}" if overrides else str(path)
+    return check(Config, data, where=where), notes
+
+
+def dump_config(config: Config) -> str:
+    """``config`` as YAML with every default written out; reading it back gives an equal Config."""
+    return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Mappings on lines of their own, lists of plain values within a line."""
+
+
+def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+    plain = not any(isinstance(value, dict | list) for value in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=plain)
+
+
+_Dumper.add_representer(list, _represent_list)

@@ -1,0 +1,226 @@
+"""The layers that the config-driven network has and torch.nn has not. Maps are (batch, channel, mel, time)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from tonearm.gpu_augment.functional.dropblock import drop_block_mask, dropblock_gamma
+
+PoolMode = Literal["avg", "max", "sum", "mul"]
+
+
+class SwiGLU(nn.Module):
+    """silu(a) · b, where a and b are the halves of the channel axis (axis 1): the output has half the channels.
+
+    Reference:
+        Shazeer: GLU Variants Improve Transformer, 2020, equation 5, with the two linear maps left to the layer before.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Half of the channels: (batch, channel, …) to (batch, channel / 2, …)."""
+        gate, value = x.chunk(2, dim=1)
+        return F.silu(gate) * value
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "lrelu": nn.LeakyReLU,
+    "swiglu": SwiGLU,
+}
+
+
+def channels_after(activation: str, channels: int) -> int:
+    """How many of ``channels`` (an even number for swiglu) are left after an activation."""
+    return channels // 2 if activation == "swiglu" else channels
+
+
+def same_conv(in_channels: int, out_channels: int, kernel_size: tuple[int, int]) -> nn.Module:
+    """A convolution without bias whose output is as large as its input; an even kernel pads one more at the end."""
+    mel, time = kernel_size
+    if mel % 2 and time % 2:
+        return nn.Conv2d(in_channels, out_channels, kernel_size, padding=(mel // 2, time // 2), bias=False)
+    padding = ((time - 1) // 2, time // 2, (mel - 1) // 2, mel // 2)
+    return nn.Sequential(nn.ZeroPad2d(padding), nn.Conv2d(in_channels, out_channels, kernel_size, bias=False))
+
+
+class DropBlock(nn.Module):
+    """The DropBlock layer: drops rectangles of each channel's map and scales the rest of a clip up to make good.
+
+    Blocks are drawn for each channel apart, on the map's device from its global generator, as nn.Dropout draws.
+    A block longer than the map in time is as long as the map. In eval mode the layer does nothing.
+
+    Args:
+        drop_probability: share of the map that all blocks' areas add up to.
+        block_size: (mel, time) cells of a block.
+        p: probability that anything is dropped at all.
+        p_per: whether p is drawn for each clip or once for the batch.
+
+    Reference:
+        Ghiasi, Lin, Le: DropBlock, 2018, algorithm 1 (p, beside it, is the seed's).
+    """
+
+    def __init__(
+        self,
+        drop_probability: float,
+        *,
+        block_size: tuple[int, int],
+        p: float = 1.0,
+        p_per: Literal["clip", "batch"] = "clip",
+    ) -> None:
+        super().__init__()
+        self.drop_probability, self.block_size, self.p, self.p_per = drop_probability, block_size, p, p_per
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A new map like ``x`` in training, ``x`` itself in evaluation."""
+        if not self.training or self.p == 0 or self.drop_probability == 0:
+            return x
+        batch, channels, mel, time = x.shape
+        block_mel, block_time = self.block_size[0], min(self.block_size[1], time)
+        gamma = dropblock_gamma(self.drop_probability, block_size=(block_mel, block_time), size=(mel, time))
+        places = (batch, channels, mel - block_mel + 1, time - block_time + 1)
+        seeds = torch.rand(places, device=x.device) < gamma
+        if self.p < 1:
+            deciders = batch if self.p_per == "clip" else 1
+            seeds = seeds & (torch.rand((deciders, 1, 1, 1), device=x.device) < self.p)
+        kept = drop_block_mask(seeds, block_size=(block_mel, block_time)).logical_not()
+        share = kept.float().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1 / (channels * mel * time))
+        return x * (kept / share).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """The settings, for print(model)."""
+        return f"{self.drop_probability}, block_size={self.block_size}, p={self.p} per {self.p_per}"
+
+
+class ResBlock(nn.Module):
+    """Two convolutions with a norm each, beside a shortcut convolution; the activation stands between the two.
+
+        before_activation   x ─ conv ─ norm ─ activation ─ conv ─ norm ─ (+) ─
+                            └────────── shortcut conv ──────────────────┘
+        after_activation    x ─ conv ─ activation ─ norm ─ conv ─ norm ─ (+) ─
+
+    What comes out has no activation; an ``activation`` block after it adds one.
+
+    Args:
+        in_channels: channels that arrive.
+        channels: filters of the first and of the second convolution.
+        activation: a key of ACTIVATIONS; swiglu halves what the second convolution sees.
+        norm: on which side of the activation the first norm stands.
+        kernel_size: (mel, time) of both convolutions.
+        shortcut_kernel_size: (mel, time) of the shortcut's.
+        checkpointed: keep only the input for the backward pass and compute the rest again there.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: tuple[int, int],
+        *,
+        activation: str,
+        norm: Literal["before_activation", "after_activation"],
+        kernel_size: tuple[int, int],
+        shortcut_kernel_size: tuple[int, int],
+        checkpointed: bool = False,
+    ) -> None:
+        super().__init__()
+        first, second = channels
+        between = channels_after(activation, first)
+        norm_first = norm == "before_activation"
+        self.main = nn.Sequential(
+            same_conv(in_channels, first, kernel_size),
+            nn.BatchNorm2d(first) if norm_first else ACTIVATIONS[activation](),
+            ACTIVATIONS[activation]() if norm_first else nn.BatchNorm2d(between),
+            same_conv(between, second, kernel_size),
+            nn.BatchNorm2d(second),
+        )
+        self.shortcut = same_conv(in_channels, second, shortcut_kernel_size)
+        self.checkpointed = checkpointed
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, in_channels, mel, time) to (batch, channels[1], mel, time)."""
+        if self.checkpointed and self.training and torch.is_grad_enabled():
+            out: Tensor = self._compute_twice(x)
+            return out
+        return self._compute(x)
+
+    # torch.compile cannot trace a context_fn: a compiled network has a graph break here.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _compute_twice(self, x: Tensor) -> Tensor:
+        out: Tensor = checkpoint(
+            self._compute, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_kept(self))
+        )
+        return out
+
+    def _compute(self, x: Tensor) -> Tensor:
+        out: Tensor = self.main(x) + self.shortcut(x)
+        return out
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Batch norms within update copies of their running statistics, which are then thrown away.
+
+    A checkpointed block runs twice; the second time must not count its batch a second time.
+    """
+    kept = [
+        (norm, name, buffer)
+        for norm in module.modules()
+        if isinstance(norm, nn.BatchNorm2d)
+        for name, buffer in norm.named_buffers()
+    ]
+    for norm, name, buffer in kept:
+        setattr(norm, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for norm, name, buffer in kept:
+            setattr(norm, name, buffer)
+
+
+def pool(x: Tensor, *, mode: PoolMode, dim: tuple[int, ...]) -> Tensor:
+    """Mean, maximum, their sum or their product over ``dim``, in at least float32: halves overflow in a product."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    average = x.mean(dim=dim, dtype=wide)
+    if mode == "avg":
+        return average
+    maximum = x.amax(dim=dim).to(wide)
+    if mode == "max":
+        return maximum
+    return average + maximum if mode == "sum" else average * maximum
+
+
+class GlobalPool(nn.Module):
+    """(batch, channel, mel, time) to (batch, channel); with ``keep_mel`` to (batch, channel · mel)."""
+
+    def __init__(self, mode: PoolMode, *, keep_mel: bool) -> None:
+        super().__init__()
+        self.mode, self.keep_mel = mode, keep_mel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool ``x``, a map; float32 or wider."""
+        return pool(x, mode=self.mode, dim=(3,) if self.keep_mel else (2, 3)).flatten(1)
+
+
+class ToFrames(nn.Module):
+    """(batch, channel, mel, time) to (batch, mel · channel, time): every frame a vector of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A view or a copy of ``x``, a map."""
+        return x.transpose(1, 2).flatten(1, 2)
+
+
+class FramePool(nn.Module):
+    """(batch, feature, time) to (batch, feature)."""
+
+    def __init__(self, mode: PoolMode) -> None:
+        super().__init__()
+        self.mode = mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool ``x``, frames; float32 or wider."""
+        return pool(x, mode=self.mode, dim=(2,))
