@@ -1,8 +1,8 @@
 """Bytes to waveforms: what is in a dataset, how it lies on disk, and how it comes back as batches.
 
-``read_manifest`` lists the clips of a published layout, ``pack_dataset`` writes them into HDF5 shards once, ``open_dataset``
-opens the shards by memory map, and ``ClipLoader`` yields :class:`tonearm.batch.AudioBatch`. This part knows no model
-and no augmentation::
+``read_manifest`` lists the clips of a published layout, ``pack_dataset`` writes them into HDF5 shards once,
+``open_dataset`` opens the shards by memory map, and ``ClipLoader`` yields :class:`tonearm.batch.AudioBatch`. This part
+knows no model and no augmentation::
 
     from tonearm.dataio import ClipLoader, open_dataset, pack_dataset, read_manifest
 

@@ -30,7 +30,8 @@ from tonearm.errors import ShardError
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
-CODECS = {"pcm16": np.dtype("<i2"), "flac": np.dtype("u1"), "source": np.dtype("u1")}  # codec -> dtype of /audio
+# codec -> dtype of /audio
+CODECS: dict[str, np.dtype[Any]] = {"pcm16": np.dtype("<i2"), "flac": np.dtype("u1"), "source": np.dtype("u1")}
 ALIGNMENT = 64  # bytes
 
 _DTYPES = {

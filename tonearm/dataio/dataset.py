@@ -37,7 +37,7 @@ class _MappedShard:
         for block in range(start // CRC_BLOCK, -(-stop // CRC_BLOCK)):
             if self._checked[block] and not again:
                 continue
-            if zlib.crc32(self.audio[block * CRC_BLOCK : (block + 1) * CRC_BLOCK]) != self._crc32[block]:
+            if zlib.crc32(self.audio[block * CRC_BLOCK : (block + 1) * CRC_BLOCK].data) != self._crc32[block]:
                 return False
             self._checked[block] = True
         return True

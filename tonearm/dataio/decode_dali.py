@@ -21,7 +21,9 @@ from tonearm.errors import RunError
 class DaliDecoder:
     """Decodes batches of up to ``batch_size`` clips of any codec with ``num_threads`` threads onto ``device``."""
 
-    def __init__(self, dataset: Dataset, *, batch_size: int, device: torch.device, num_threads: int, verify: Verify) -> None:
+    def __init__(
+        self, dataset: Dataset, *, batch_size: int, device: torch.device, num_threads: int, verify: Verify
+    ) -> None:
         self._dataset, self._verify = dataset, verify
         self._settings = (batch_size, num_threads, device)
         self._pipeline: Pipeline | None = None
@@ -41,7 +43,7 @@ class DaliDecoder:
             self._pipeline.feed_input("clips", clips)
             self._pipeline.feed_input("starts", excerpts.starts.astype(np.int32)[:, None])
             (output,) = self._pipeline.run()
-            batch = torch.from_dlpack(output.as_tensor())
+            batch = torch.utils.dlpack.from_dlpack(output.as_tensor())
         except RuntimeError as error:
             self._pipeline = None  # a pipeline that failed is not used again
             for row in excerpts.rows:
@@ -58,7 +60,13 @@ class DaliDecoder:
         codec = self._dataset.header.codec
         # The executor is named because with the static one a tensor handed out would be overwritten by a later batch.
         pipeline = Pipeline(
-            batch_size, num_threads, device_id, prefetch_queue_depth=1, exec_pipelined=True, exec_async=True, exec_dynamic=True
+            batch_size,
+            num_threads,
+            device_id,
+            prefetch_queue_depth=1,
+            exec_pipelined=True,
+            exec_async=True,
+            exec_dynamic=True,
         )
         with pipeline:
             raw = types.INT16 if codec == "pcm16" else types.UINT8

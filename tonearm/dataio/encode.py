@@ -27,7 +27,9 @@ def encode_clip(root: Path, clip: Clip, probe: Probe, header: DatasetHeader) -> 
         payload = np.fromfile(path, np.uint8)
         levels = samples if samples.dtype != np.int16 else samples.astype(np.float32) / FULL_SCALE
         return PackedClip(clip, payload, len(samples), *_levels(levels), num_clipped=0)
-    pcm, num_clipped = to_pcm16(samples, probe.sample_rate, sample_rate=header.sample_rate, num_channels=header.num_channels)
+    pcm, num_clipped = to_pcm16(
+        samples, probe.sample_rate, sample_rate=header.sample_rate, num_channels=header.num_channels
+    )
     peak, rms = _levels(pcm.astype(np.float32) / FULL_SCALE)
     if header.codec == "flac":
         payload = np.frombuffer(encode_flac(pcm, header.sample_rate), np.uint8)

@@ -72,7 +72,7 @@ def write_index(out: Path, shards: list[Shard]) -> None:
             write_columns(file.create_group("clips"), concatenate([shard.table for shard in shards]), with_shard=True)
     header = shards[0].header
     document = Index(
-        format_version=FORMAT_VERSION,
+        format_version=1,
         dataset=header.name,
         class_names=list(header.class_names),
         codec=header.codec,  # type: ignore[arg-type]
@@ -116,7 +116,9 @@ def read_index(root: Path) -> tuple[Index, ClipTable]:
         raise ShardError(_explain(path, error)) from error
     where = root / INDEX_H5
     if not where.is_file() or _sha256(where) != document.index_sha256:
-        raise ShardError(f"{where}: missing or not the file that {INDEX_JSON} describes. Run the same tonearm pack again.")
+        raise ShardError(
+            f"{where}: missing or not the file that {INDEX_JSON} describes. Run the same tonearm pack again."
+        )
     try:
         with h5py.File(where, "r", locking=False) as file:
             table = read_columns(file["clips"], where=str(where), shard=None)

@@ -46,7 +46,7 @@ class ClipLoader:
         verify: check the CRC of each 64-KiB block when it is "first" touched, "always" or "never".
 
     Yields:
-        AudioBatch: waveform (batch, channel, time) float32 on ``device``; ``clip_index`` counts the rows of ``dataset``.
+        AudioBatch: waveform (batch, channel, time) float32 on ``device``; ``clip_index`` are rows of ``dataset``.
 
     Raises:
         RequestError: an empty dataset, a batch larger than it in training, a backend that does not fit or is missing.
@@ -77,8 +77,8 @@ class ClipLoader:
             raise RequestError(f"batch_size is {batch_size}; it must be at least 1.")
         if shuffle and batch_size > len(dataset):
             raise RequestError(
-                f"batch_size is {batch_size}, but there are only {len(dataset)} clips to train on, so no batch is full. "
-                "Choose a smaller one."
+                f"batch_size is {batch_size}, but there are only {len(dataset)} clips to train on, so no batch is "
+                "full. Choose a smaller one."
             )
         if duration_seconds is not None and not duration_seconds * dataset.sample_rate >= 1:
             raise RequestError(f"duration_seconds is {duration_seconds}; it must be at least one sample.")

@@ -122,7 +122,9 @@ def _check_clip(clip: Clip, num_classes: int, root: Path) -> None:
             "Paths are relative, with forward slashes and without '..'."
         )
     if not clip.labels or any(not 0 <= label < num_classes for label in clip.labels):
-        raise ManifestError(f"{root}: clip {clip.clip_id!r} has labels {clip.labels}, allowed are 0 to {num_classes - 1}.")
+        raise ManifestError(
+            f"{root}: clip {clip.clip_id!r} has labels {clip.labels}, allowed are 0 to {num_classes - 1}."
+        )
     if clip.split not in ("", *SPLITS):
         raise ManifestError(f"{root}: clip {clip.clip_id!r} has split {clip.split!r}, allowed are {', '.join(SPLITS)}.")
     if not NO_FOLD <= clip.fold < 2**31:

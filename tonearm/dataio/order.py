@@ -24,4 +24,5 @@ def crop_starts(num_frames: Array, num_samples: int, *, seed: int, epoch: int) -
     """
     starts = np.maximum(num_frames - num_samples, 0) + 1
     draws = numpy_generator(seed, epoch, "crop").random(len(num_frames))
-    return (draws * starts).astype(np.int64)
+    chosen: Array = (draws * starts).astype(np.int64)
+    return chosen

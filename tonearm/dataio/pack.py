@@ -20,7 +20,6 @@ from pathlib import Path
 
 import h5py
 import soundfile
-import soxr
 
 import tonearm
 from tonearm.dataio import index
@@ -305,7 +304,7 @@ def _finished(out: Path, header: DatasetHeader) -> dict[int, Shard]:
 
 
 def _rejects_of_finished(task: ShardTask, shard: Shard) -> list[Reject] | None:
-    """Why clips are missing from a shard that an earlier run wrote: judge these few again. None: one can be read now."""
+    """Why clips are missing from a shard of an earlier run, judging them again; None if one can be read now."""
     present = {clip_id.decode() for clip_id in shard.table.clip_id}
     rejects = []
     for clip, header in task.clips:
@@ -363,5 +362,7 @@ def _write_rejects(out: Path, rejects: list[Reject]) -> None:
 def _unreadable(rejects: list[Reject], manifest: Manifest) -> RunError:
     shown = "; ".join(f"{reject.path}: {reject.reason}" for reject in rejects[:5])
     more = f" and {len(rejects) - 5} more" if len(rejects) > 5 else ""
-    return RunError(f"{manifest.root}: {len(rejects)} clip(s) cannot be read: {shown}{more}. Mend them, or leave them out "
-                    "with --on-error quarantine.")  # fmt: skip
+    return RunError(
+        f"{manifest.root}: {len(rejects)} clip(s) cannot be read: {shown}{more}. Mend them, or leave them out with "
+        "--on-error quarantine."
+    )

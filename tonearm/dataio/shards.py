@@ -193,7 +193,7 @@ def map_audio(path: Path, audio_offset: int, audio_nbytes: int) -> Array:
 def block_crcs(audio: Array) -> Array:
     """The CRC-32 of each 65,536-byte block of ``audio`` (uint8)."""
     starts = range(0, len(audio), CRC_BLOCK)
-    return np.array([zlib.crc32(audio[start : start + CRC_BLOCK]) for start in starts], np.uint32)
+    return np.array([zlib.crc32(audio[start : start + CRC_BLOCK].data) for start in starts], np.uint32)
 
 
 def damaged_clips(shard: Shard) -> list[str]:

@@ -20,7 +20,7 @@ def worker_processes(num_workers: int) -> Iterator[tuple[ProcessPoolExecutor, Ca
     Processes are spawned, not forked: a parent with threads or open HDF5 files must not be forked.
     """
     context = multiprocessing.get_context("spawn")
-    counter: Synchronized[int] = context.Value("q", 0)  # type: ignore[assignment]
+    counter: Synchronized[int] = context.Value("q", 0)
     pool = ProcessPoolExecutor(num_workers, context, initializer=_start_worker, initargs=(counter,))
     try:
         yield pool, lambda: counter.value

@@ -1,4 +1,4 @@
-"""Published layouts, one file each: how the folder of a dataset becomes a :class:`~tonearm.dataio.manifest.Manifest`."""
+"""Published layouts, one file each: how a dataset's folder becomes a :class:`~tonearm.dataio.manifest.Manifest`."""
 
 import difflib
 from collections.abc import Callable

@@ -16,10 +16,14 @@ _FILE = re.compile(r"(?P<fold>[1-5])-(?P<recording>\d+)-(?P<take>[A-Z])")
 def read_esc10(root: Path) -> Manifest:
     """Read ESC-10 in its old layout; a group is a Freesound recording, of which several takes may have been cut."""
     if not root.is_dir():
-        raise ManifestError(f"{root}: no such folder. Give the folder that holds '001 - Dog bark' and the other classes.")
+        raise ManifestError(
+            f"{root}: no such folder. Give the folder that holds '001 - Dog bark' and the other classes."
+        )
     folders = sorted(path for path in root.iterdir() if path.is_dir() and _FOLDER.fullmatch(path.name))
     if not folders:
-        raise ManifestError(f"{root}: no class folders such as '001 - Dog bark' in it, so this is not the esc10 layout.")
+        raise ManifestError(
+            f"{root}: no class folders such as '001 - Dog bark' in it, so this is not the esc10 layout."
+        )
     clips = []
     for label, folder in enumerate(folders):
         for path in find_audio(folder):

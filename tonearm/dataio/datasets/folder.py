@@ -11,7 +11,9 @@ def read_folder(root: Path) -> Manifest:
     paths = [path.relative_to(root) for path in find_audio(root)]
     loose = [path for path in paths if len(path.parts) == 1]
     if loose:
-        raise ManifestError(f"{root}: {loose[0]} lies beside the class folders. Put every recording into its class's folder.")
+        raise ManifestError(
+            f"{root}: {loose[0]} lies beside the class folders. Put every recording into its class's folder."
+        )
     if not paths:
         raise ManifestError(f"{root}: no recordings in it. The layout is {root}/CLASS/RECORDING.wav.")
     class_names, labels = index_labels([path.parts[0] for path in paths])

@@ -21,12 +21,15 @@ def read_rows(path: Path, *, columns: Iterable[str]) -> Iterator[tuple[int, dict
             missing = set(columns) - set(reader.fieldnames or ())
             if missing:
                 raise ManifestError(
-                    f"{path}: its first line must name the columns {', '.join(columns)}; missing: {', '.join(sorted(missing))}."
+                    f"{path}: its first line must name the columns {', '.join(columns)}; "
+                    f"missing: {', '.join(sorted(missing))}."
                 )
             for row in reader:
                 cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
                 if None in row:
-                    raise ManifestError(f"{path}, line {reader.line_num}: more cells than columns. Quote cells with commas.")
+                    raise ManifestError(
+                        f"{path}, line {reader.line_num}: more cells than columns. Quote cells with commas."
+                    )
                 for column in columns:
                     if not cells[column]:
                         raise ManifestError(f"{path}, line {reader.line_num}: the column {column!r} is empty.")

@@ -1,0 +1,88 @@
+"""A recording is read in full, or refused with the reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.dataio.recordings import sound, write
+from tonearm.dataio.audio_file import decode_bytes, encode_flac, probe, read_samples
+from tonearm.errors import AudioError
+
+FORMATS = [
+    ("a.wav", {"subtype": "PCM_16"}),
+    ("a.wav", {"subtype": "PCM_24"}),
+    ("a.wav", {"subtype": "FLOAT"}),
+    ("a.wav", {"format": "RF64", "subtype": "PCM_16"}),
+    ("a.wav", {"format": "WAVEX", "subtype": "PCM_16"}),
+    ("a.w64", {"subtype": "PCM_16"}),
+    ("a.aiff", {"subtype": "PCM_16"}),
+    ("a.au", {"subtype": "PCM_16"}),
+    ("a.flac", {"subtype": "PCM_16"}),
+    ("a.ogg", {"subtype": "VORBIS"}),
+    ("a.mp3", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "kinds"), FORMATS)
+def test_every_format_reads_whole_and_is_refused_when_cut_short(
+    tmp_path: Path, name: str, kinds: dict[str, str]
+) -> None:
+    path = write(tmp_path / name, sound(16_000) // 4, **kinds)
+    header = probe(path)
+    assert len(read_samples(path, header)) >= 16_000
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    with pytest.raises(AudioError, match=r"cut short|does not decode|not readable"):
+        read_samples(path, probe(path))
+
+
+def test_lossless_formats_are_exact(tmp_path: Path) -> None:
+    samples = sound()
+    for name in ("a.wav", "a.flac", "a.aiff"):
+        path = write(tmp_path / name, samples, subtype="PCM_16")
+        assert np.array_equal(read_samples(path, probe(path)), samples)
+
+
+def test_a_streamed_wav_whose_header_knows_no_size_is_whole(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", sound(), subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"data") + 4
+    data[start : start + 4] = b"\xff\xff\xff\xff"
+    data[4:8] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    assert len(read_samples(path, probe(path))) == 4000
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "the file is empty"), (b"<html>not found</html>", "not readable as audio"), (b"\0" * 5000, "not readable")],
+)
+def test_what_is_no_audio_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    with pytest.raises(AudioError, match=message):
+        probe(path)
+
+
+def test_a_wav_without_samples_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="no samples"):
+        probe(write(tmp_path / "a.wav", sound(0)))
+    with pytest.raises(AudioError, match="no such file"):
+        probe(tmp_path / "b.wav")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_and_infinity_are_refused(tmp_path: Path, bad: float) -> None:
+    samples = np.zeros(100, np.float32)
+    samples[50] = bad
+    path = write(tmp_path / "a.wav", samples, subtype="FLOAT")
+    with pytest.raises(AudioError, match="NaN or infinite"):
+        read_samples(path, probe(path))
+
+
+def test_flac_in_memory_is_lossless_and_junk_is_refused() -> None:
+    samples = sound(channels=2)
+    assert np.array_equal(decode_bytes(encode_flac(samples, 8000)) * 32768, samples)
+    with pytest.raises(AudioError, match="does not decode"):
+        decode_bytes(b"fLaC junk")

@@ -1,0 +1,273 @@
+"""The loader: what comes when, the same samples from every backend, and a clean end however it ends."""
+
+import pickle
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.dataio.recordings import folder_of, sound, write
+from tonearm.batch import AudioBatch
+from tonearm.dataio import ClipLoader, Dataset, open_dataset, pack_dataset, read_manifest
+from tonearm.dataio.decode_pcm16 import BufferPool
+from tonearm.dataio.order import crop_starts, epoch_order
+from tonearm.dataio.shards import read_shard
+from tonearm.errors import RequestError, ShardError
+
+FLOAT_DECODERS_AGREE = 2e-7  # DALI and libsndfile differ by a rounding in Vorbis
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("loader")
+    folder_of(root / "in", clips=14)
+    rows = [f"{path.relative_to(root / 'in')},{path.parent.name},{i % 3 + 1}" for i, path in
+            enumerate(sorted((root / "in").rglob("*.wav")))]  # fmt: skip
+    (root / "in" / "clips.csv").write_text("path,label,fold\n" + "\n".join(rows) + "\n")
+    for codec in ("pcm16", "flac", "source"):
+        pack_dataset(read_manifest("csv", root / "in" / "clips.csv"), root / codec, codec=codec, shard_bytes=40_000)
+    return root
+
+
+@pytest.fixture
+def dataset(recordings: Path) -> Dataset:
+    return open_dataset(recordings / "pcm16")
+
+
+def collect(loader: ClipLoader) -> list[AudioBatch]:
+    return list(loader)
+
+
+def test_evaluation_sees_each_clip_once_whole_and_padded(dataset: Dataset) -> None:
+    loader = ClipLoader(dataset, batch_size=4)
+    batches = collect(loader)
+    assert [len(batch) for batch in batches] == [4, 4, 4, 2]
+    assert len(loader) == 4
+    assert torch.cat([batch.clip_index for batch in batches]).tolist() == list(range(14))
+    for batch in batches:
+        assert batch.waveform.shape[1:] == (1, 5001)
+        assert batch.waveform.dtype == torch.float32
+        for waveform, length, targets, row in zip(
+            batch.waveform, batch.lengths, batch.targets, batch.clip_index, strict=True
+        ):
+            number = int(dataset.clip_id(int(row)).split("clip")[1][:2])
+            expected = sound((4000, 2500, 5001)[number % 3], seed=number)[:, 0] / np.float32(32768)
+            assert length == len(expected)
+            assert np.array_equal(waveform[0, :length], expected)
+            assert (waveform[0, length:] == 0).all()
+            assert targets.tolist() == [float(number % 3 == label) for label in range(3)]
+
+
+@pytest.mark.parametrize("codec", ["pcm16", "flac", "source"])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_every_backend_gives_the_samples_of_the_slow_twin(recordings: Path, codec: str, shuffle: bool) -> None:
+    pytest.importorskip("nvidia.dali")
+    dataset = open_dataset(recordings / codec)
+    settings = {"batch_size": 4, "duration_seconds": 0.4, "shuffle": shuffle, "seed": 3}
+    slow = collect(ClipLoader(dataset, backend="soundfile", **settings))
+    for backend in ("dali", "copy") if codec == "pcm16" else ("dali",):
+        fast = collect(ClipLoader(dataset, backend=backend, **settings))
+        assert len(fast) == len(slow)
+        for left, right in zip(fast, slow, strict=True):
+            assert torch.equal(left.waveform, right.waveform)
+            assert torch.equal(left.lengths, right.lengths)
+            assert torch.equal(left.targets, right.targets)
+            assert torch.equal(left.clip_index, right.clip_index)
+
+
+def test_vorbis_from_dali_and_soundfile_agree(tmp_path: Path) -> None:
+    pytest.importorskip("nvidia.dali")
+    for number in range(3):
+        write(tmp_path / "in" / "x" / f"{number}.ogg", sound(6000 + number, seed=number) // 4, subtype="VORBIS")
+    pack_dataset(read_manifest("folder", tmp_path / "in"), tmp_path / "out", codec="source")
+    dataset = open_dataset(tmp_path / "out")
+    fast, slow = (collect(ClipLoader(dataset, backend=backend))[0].waveform for backend in ("dali", "soundfile"))
+    assert (fast - slow).abs().max() <= FLOAT_DECODERS_AGREE
+
+
+@pytest.mark.parametrize("backend", ["copy", "soundfile", "dali"])
+def test_stereo_keeps_its_channels(tmp_path: Path, backend: str) -> None:
+    if backend == "dali":
+        pytest.importorskip("nvidia.dali")
+    samples = sound(3000, channels=2)
+    write(tmp_path / "in" / "x" / "a.wav", samples)
+    pack_dataset(read_manifest("folder", tmp_path / "in"), tmp_path / "out", num_channels=2)
+    (batch,) = collect(ClipLoader(open_dataset(tmp_path / "out"), backend=backend, duration_seconds=0.5))
+    assert batch.waveform.shape == (1, 2, 4000)
+    assert np.array_equal(batch.waveform[0, :, :3000], samples.T / np.float32(32768))
+    assert (batch.waveform[0, :, 3000:] == 0).all()
+
+
+def test_training_order_is_a_function_of_seed_and_epoch(dataset: Dataset) -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        loader = ClipLoader(dataset, batch_size=4, shuffle=True, seed=seed, duration_seconds=0.1)
+        loader.epoch = epoch
+        return torch.cat([batch.clip_index for batch in loader]).tolist()
+
+    assert order(1, 2) == order(1, 2)
+    assert order(1, 2) != order(2, 1)
+    assert order(1, 2) != order(1, 3)
+    assert len(set(order(1, 2))) == 12  # the ragged tail of 14 clips is dropped
+
+
+def test_each_pass_is_the_next_epoch(dataset: Dataset) -> None:
+    loader = ClipLoader(dataset, batch_size=4, shuffle=True)
+    first, second = (torch.cat([batch.clip_index for batch in loader]) for _ in range(2))
+    assert loader.epoch == 2
+    assert not torch.equal(first, second)
+
+
+def test_pinned_order() -> None:
+    """Changes only when a run's order changes for everybody: then say so in the changelog."""
+    assert epoch_order(8, seed=0, epoch=0).tolist() == [6, 2, 5, 4, 7, 0, 1, 3]
+    assert crop_starts(np.array([100, 50, 10, 1000]), 40, seed=0, epoch=0).tolist() == [12, 2, 0, 479]
+
+
+def test_crops_are_uniform_over_the_starts_that_fit() -> None:
+    starts = crop_starts(np.full(30_000, 43), 40, seed=0, epoch=0)
+    counts = np.bincount(starts, minlength=4)
+    assert len(counts) == 4
+    assert np.abs(counts - 7500).max() < 5 * np.sqrt(7500)  # five standard deviations
+
+
+def test_where_takes_folds_and_splits(dataset: Dataset) -> None:
+    part = dataset.where(fold=[1, 3])
+    assert set(part.table.fold.tolist()) == {1, 3}
+    assert dataset.folds == [1, 2, 3]
+    assert len(part) + len(dataset.where(fold=2)) == 14
+    with pytest.raises(RequestError, match="no fold 9; it has 1, 2, 3"):
+        dataset.where(fold=9)
+    with pytest.raises(RequestError, match="no split 'test'; its clips have no split"):
+        dataset.where(split="test")
+
+
+def test_a_dataset_pickles_as_its_path(dataset: Dataset) -> None:
+    dataset.payload(0)
+    data = pickle.dumps(dataset.where(fold=1))
+    assert len(data) < 10_000
+    again = pickle.loads(data)
+    assert np.array_equal(again.payload(0), dataset.where(fold=1).payload(0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 15, "shuffle": True}, "batch_size is 15, but there are only 14 clips"),
+        ({"duration_seconds": 0.0}, "duration_seconds is 0.0"),
+        ({"duration_seconds": float("nan")}, "duration_seconds is nan"),
+        ({"backend": "ffmpeg"}, "unknown backend 'ffmpeg'"),
+    ],
+)
+def test_wrong_settings_are_refused(dataset: Dataset, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        ClipLoader(dataset, **settings)  # type: ignore[arg-type]
+
+
+def test_backends_that_do_not_fit_are_refused(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flac = open_dataset(recordings / "flac")
+    with pytest.raises(RequestError, match="backend copy is for codec pcm16"):
+        ClipLoader(flac, backend="copy")
+    with pytest.raises(RequestError, match="no clips to load"):
+        ClipLoader(flac.rows(np.array([], np.int64)))
+    monkeypatch.setattr("tonearm.dataio.loader.find_spec", lambda name: None)
+    assert ClipLoader(flac).backend == "soundfile"
+    with pytest.raises(RequestError, match=r"NVIDIA DALI is not installed. pip install 'tonearm\[cuda13\]'"):
+        ClipLoader(flac, backend="dali")
+
+
+def loader_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "tonearm-loader"]
+
+
+def test_leaving_early_and_failing_end_the_thread(recordings: Path, dataset: Dataset) -> None:
+    for batch in ClipLoader(dataset, batch_size=1):
+        assert len(batch) == 1
+        break
+    assert loader_threads() == []
+    batches = iter(ClipLoader(dataset, batch_size=1))
+    with pytest.raises(KeyError), _closing(batches):
+        next(batches)
+        raise KeyError
+    assert loader_threads() == []
+
+
+class _closing:
+    def __init__(self, batches: object) -> None:
+        self.batches = batches
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        self.batches.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("backend", ["copy", "dali", "soundfile"])
+def test_a_damaged_clip_is_named_by_every_backend(tmp_path: Path, recordings: Path, backend: str) -> None:
+    if backend == "dali":
+        pytest.importorskip("nvidia.dali")
+    pack_dataset(read_manifest("csv", recordings / "in" / "clips.csv"), tmp_path / "out")
+    shard = read_shard(tmp_path / "out" / "shard-00000.h5")
+    data = bytearray(shard.path.read_bytes())
+    data[shard.audio_offset + 5] ^= 1
+    shard.path.write_bytes(data)
+    with pytest.raises(ShardError, match=r"shard-00000.h5, clip 'class\d/clip\d\d.wav': its bytes do not match"):
+        collect(ClipLoader(open_dataset(tmp_path / "out"), backend=backend))
+    assert len(collect(ClipLoader(open_dataset(tmp_path / "out"), backend=backend, verify="never"))) == 1
+
+
+def test_dali_that_fails_names_the_culprit_and_works_again(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nvidia.dali")
+    from tonearm.dataio.decode_dali import DaliDecoder
+    from tonearm.dataio.excerpts import Excerpts
+
+    dataset = open_dataset(recordings / "flac")
+    payload = Dataset.payload
+
+    def broken(self: Dataset, row: int, **options: Any) -> np.ndarray:
+        data = payload(self, row, **options)
+        return np.zeros_like(data) if row == 2 else data
+
+    monkeypatch.setattr(Dataset, "payload", broken)
+    decoder = DaliDecoder(dataset, batch_size=4, device=torch.device("cpu"), num_threads=1, verify="first")
+    bad = Excerpts(np.arange(4), np.zeros(4, np.int64), np.full(4, 1000), 1000)
+    with pytest.raises(ShardError, match=f"clip '{dataset.clip_id(2)}': does not decode"):
+        decoder(bad)
+    good = Excerpts(np.array([3, 4]), np.zeros(2, np.int64), np.full(2, 1000), 1000)
+    (expected, *_) = collect(ClipLoader(dataset.rows(np.array([3, 4])), backend="soundfile"))
+    assert torch.equal(decoder(good), expected.waveform[:, :, :1000])
+
+
+def test_buffers_return_only_when_nobody_holds_them() -> None:
+    pool = BufferPool()
+    first = torch.from_numpy(pool.take((2, 3)))
+    address = first.data_ptr()
+    view = first[1:]
+    del first
+    assert torch.from_numpy(pool.take((2, 3))).data_ptr() != address
+    del view
+    assert torch.from_numpy(pool.take((2, 3))).data_ptr() == address
+
+
+def test_batches_that_are_kept_do_not_change(dataset: Dataset) -> None:
+    loader = ClipLoader(dataset, batch_size=2)
+    kept = collect(loader)
+    copies = [batch.waveform.clone() for batch in kept]
+    collect(loader)
+    for batch, copy in zip(kept, copies, strict=True):
+        assert torch.equal(batch.waveform, copy)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("codec", ["pcm16", "flac"])
+def test_the_gpu_gets_the_same_samples(recordings: Path, codec: str) -> None:
+    dataset = open_dataset(recordings / codec)
+    for backend in ("auto", "dali"):
+        on_gpu = collect(ClipLoader(dataset, batch_size=3, device="cuda", backend=backend))
+        on_cpu = collect(ClipLoader(dataset, batch_size=3, backend="soundfile"))
+        for left, right in zip(on_gpu, on_cpu, strict=True):
+            assert left.waveform.device.type == "cuda"
+            assert torch.equal(left.waveform.cpu(), right.waveform)

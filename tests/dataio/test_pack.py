@@ -1,0 +1,217 @@
+"""Packing: the same bytes whatever happens on the way, and nothing unreadable let in."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.dataio.recordings import folder_of, manifest_of, sound, write
+from tonearm.dataio import open_dataset, pack_dataset, read_manifest
+from tonearm.dataio.decode_soundfile import decode_clip
+from tonearm.errors import RequestError, RunError
+
+SHARD_BYTES = 30_000  # three or four of the short test clips
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def rejects(folder: Path) -> dict[str, str]:
+    with (folder / "rejects.csv").open() as file:
+        return {row["clip_id"]: row["reason"] for row in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("codec", ["pcm16", "flac", "source"])
+def test_every_codec_gives_back_the_samples(tmp_path: Path, codec: str) -> None:
+    manifest = read_manifest("folder", folder_of(tmp_path / "in"))
+    summary = pack_dataset(manifest, tmp_path / "out", codec=codec, num_workers=1, shard_bytes=SHARD_BYTES)
+    dataset = open_dataset(tmp_path / "out")
+    assert (summary.num_clips, len(dataset)) == (12, 12)
+    assert summary.num_shards > 2
+    assert dataset.class_names == ("class0", "class1", "class2")
+    for row, clip in enumerate(manifest.clips):
+        number = int(Path(clip.path).stem.removeprefix("clip"))
+        expected = sound((4000, 2500, 5001)[number % 3], seed=number) / np.float32(32768)
+        assert dataset.clip_id(row) == clip.clip_id
+        assert np.array_equal(decode_clip(dataset, row), expected)
+        assert dataset.table.peak[row] == np.abs(expected).max()
+        assert dataset.table.rms[row] == pytest.approx(np.sqrt(np.mean(expected.astype(np.float64) ** 2)), rel=1e-6)
+
+
+def test_bytes_do_not_depend_on_workers_or_on_the_place(tmp_path: Path) -> None:
+    first = read_manifest("folder", folder_of(tmp_path / "a" / "in"))
+    second = read_manifest("folder", folder_of(tmp_path / "b" / "in"))
+    pack_dataset(first, tmp_path / "one", num_workers=1, shard_bytes=SHARD_BYTES)
+    pack_dataset(second, tmp_path / "two", num_workers=2, shard_bytes=SHARD_BYTES)
+    with ThreadPoolExecutor(2) as executor:
+        pack_dataset(second, tmp_path / "three", executor=executor, shard_bytes=SHARD_BYTES)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "three")
+
+
+def test_progress_reaches_the_number_of_clips_with_and_without_processes(tmp_path: Path) -> None:
+    manifest = read_manifest("folder", folder_of(tmp_path / "in"))
+    for workers in (1, 2):
+        seen: list[tuple[int, int]] = []
+        pack_dataset(
+            manifest, tmp_path / f"out{workers}", num_workers=workers, shard_bytes=SHARD_BYTES,
+            progress=lambda done, total, seen=seen: seen.append((done, total)),  # type: ignore[misc]
+        )  # fmt: skip
+        assert seen[0] == (0, 12)
+        assert seen[-1] == (12, 12)
+        assert seen == sorted(seen)
+
+
+def test_what_cannot_be_read_is_set_aside_with_its_reason(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "in")
+    whole = (root / "class0" / "clip00.wav").read_bytes()
+    (root / "class0" / "clip00.wav").write_bytes(whole[: len(whole) // 2])  # DALI would decode this, silently short
+    (root / "class1" / "clip01.wav").write_bytes(b"")
+    (root / "class2" / "clip02.wav").write_bytes(b"<html>404</html>")
+    write(root / "class0" / "clip03.wav", sound(0))
+    bad = np.zeros(500, np.float32)
+    bad[7] = np.nan
+    write(root / "class1" / "clip04.wav", bad, subtype="FLOAT")
+    manifest = read_manifest("folder", root)
+    summary = pack_dataset(manifest, tmp_path / "out", num_workers=2, shard_bytes=SHARD_BYTES)
+    assert summary.num_clips == 7
+    assert rejects(tmp_path / "out") == {
+        "class0/clip00.wav": "cut short: its header announces 8000 bytes, 3978 are there",
+        "class0/clip03.wav": "it holds no samples",
+        "class1/clip01.wav": "the file is empty",
+        "class1/clip04.wav": "it holds NaN or infinite samples",
+        "class2/clip02.wav": "not readable as audio (Format not recognised)",
+    }
+    assert len(open_dataset(tmp_path / "out")) == 7
+    with pytest.raises(RunError, match=r"4 clip\(s\) cannot be read: class0/clip00.wav: cut short"):
+        pack_dataset(manifest, tmp_path / "strict", on_error="fail")
+    assert not (tmp_path / "strict").exists()
+
+
+def test_a_shard_of_rejects_alone_is_still_a_shard(tmp_path: Path) -> None:
+    bad = np.full((4000, 1), np.nan, np.float32)
+    write(tmp_path / "in" / "a.wav", bad, subtype="FLOAT")
+    write(tmp_path / "in" / "b.wav", sound())
+    summary = pack_dataset(manifest_of(tmp_path / "in", ["a.wav", "b.wav"]), tmp_path / "out", shard_bytes=8000)
+    assert (summary.num_shards, summary.num_clips) == (2, 1)
+    assert open_dataset(tmp_path / "out").clip_id(0) == "b.wav"
+
+
+def test_no_readable_clip_is_an_error_that_says_why(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_bytes(b"junk")
+    with pytest.raises(RunError, match=r"none of the 2 clips can be read. The first, a.wav: not readable as audio"):
+        pack_dataset(manifest_of(tmp_path, ["a.wav", "b.wav"]), tmp_path / "out")
+
+
+def test_run_again_after_an_interruption_gives_the_same_bytes(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "in")
+    bad = np.full((4000, 1), np.nan, np.float32)
+    write(root / "class0" / "clip00.wav", bad, subtype="FLOAT")
+    manifest = read_manifest("folder", root)
+    pack_dataset(manifest, tmp_path / "whole", num_workers=1, shard_bytes=SHARD_BYTES)
+
+    class Stop(Exception):
+        pass
+
+    for at in range(11):
+
+        def stop(done: int, total: int, at: int = at) -> None:
+            if done > at:
+                raise Stop
+
+        out = tmp_path / f"out{at}"
+        with pytest.raises(Stop):
+            pack_dataset(manifest, out, num_workers=1, shard_bytes=SHARD_BYTES, progress=stop)
+        with pytest.raises(RequestError, match="not a packed dataset"):
+            open_dataset(out)
+        summary = pack_dataset(manifest, out, num_workers=1, shard_bytes=SHARD_BYTES)
+        assert contents(out) == contents(tmp_path / "whole")
+        assert [reject.clip_id for reject in summary.rejects] == ["class0/clip00.wav"]
+    assert summary.num_kept > 0
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_completes_to_the_same_bytes(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "in", clips=60, frames=(80_000, 50_000))
+    command = [sys.executable, "-m", "tonearm", "pack", "folder", str(root), "--workers", "2", "--shard-mib", "1"]
+    whole = tmp_path / "whole"
+    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    generator = np.random.default_rng(0)
+    for attempt in range(5):
+        out = tmp_path / f"out{attempt}"
+        process = subprocess.Popen([*command, str(out)], start_new_session=True, stderr=subprocess.DEVNULL)
+        time.sleep(float(generator.uniform(0.3, 2.0)))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        subprocess.run([*command, str(out)], check=True, capture_output=True)
+        assert contents(out) == contents(whole)
+
+
+def test_a_clip_mended_in_between_is_taken_in(tmp_path: Path) -> None:
+    bad = np.full((4000, 1), np.nan, np.float32)
+    path = write(tmp_path / "in" / "a.wav", bad, subtype="FLOAT")
+    write(tmp_path / "in" / "b.wav", sound())
+    manifest = manifest_of(tmp_path / "in", ["a.wav", "b.wav"])
+    assert len(pack_dataset(manifest, tmp_path / "out").rejects) == 1
+    write(path, np.zeros((4000, 1), np.float32), subtype="FLOAT")
+    summary = pack_dataset(manifest, tmp_path / "out")
+    assert (summary.num_clips, summary.num_kept, summary.rejects) == (2, 0, ())
+
+
+def test_a_folder_with_another_pack_is_refused_and_left_alone(tmp_path: Path) -> None:
+    manifest = read_manifest("folder", folder_of(tmp_path / "in"))
+    pack_dataset(manifest, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    with pytest.raises(RequestError, match="holds shards of another pack"):
+        pack_dataset(manifest, tmp_path / "out", codec="flac")
+    assert contents(tmp_path / "out") == before
+
+
+def test_source_names_files_it_cannot_take(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    write(root / "a.wav", sound())
+    write(root / "b.wav", sound(), rate=16_000)
+    write(root / "c.mp3", sound(16_000))
+    write(root / "d.wav", sound(channels=2))
+    manifest = manifest_of(root, ["a.wav", "b.wav", "c.mp3", "d.wav"])
+    with pytest.raises(
+        RequestError, match=r"b.wav \(WAV, 16000 Hz, 1 channels\); c.mp3 .*; d.wav .* Pack with --codec"
+    ):
+        pack_dataset(manifest, tmp_path / "out", codec="source", sample_rate=8000)
+    assert not (tmp_path / "out").exists()
+
+
+def test_mixed_rates_and_channels_are_brought_to_the_most_common(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    write(root / "a.wav", sound(8000))
+    write(root / "b.wav", sound(8000))
+    write(root / "c.wav", sound(32_000), rate=32_000)
+    write(root / "d.wav", sound(8000, channels=2))
+    pack_dataset(manifest_of(root, ["a.wav", "b.wav", "c.wav", "d.wav"]), tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
+    assert (dataset.sample_rate, dataset.num_channels) == (8000, 1)
+    assert dataset.table.num_frames.tolist() == [8000] * 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"codec": "mp3"}, "unknown codec 'mp3'; there are pcm16, flac, source"),
+        ({"sample_rate": 10}, "sample rate 10; it may be 1000 to 768000 Hz"),
+        ({"num_workers": 0}, "workers is 0"),
+        ({"on_error": "ignore"}, "it may be quarantine or fail"),
+        ({"num_channels": 0}, "0 channels"),
+    ],
+)
+def test_wrong_settings_say_what_they_may_be(tmp_path: Path, settings: dict[str, object], message: str) -> None:
+    write(tmp_path / "in" / "a.wav", sound())
+    with pytest.raises(RequestError, match=message):
+        pack_dataset(manifest_of(tmp_path / "in", ["a.wav"]), tmp_path / "out", **settings)  # type: ignore[arg-type]
