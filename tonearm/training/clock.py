@@ -11,8 +11,9 @@ import torch
 class StageClock:
     """Adds up seconds by stage.
 
-    On a CPU a stage's time is wall time. On a GPU the host only queues work, so a stage is bracketed by CUDA events, and
-    their times are read in :meth:`seconds`, which waits for the device. Time spent ``waiting`` for data is the host's.
+    On a CPU a stage's time is wall time. On a GPU the host only queues work, so a stage is bracketed by CUDA events,
+    and their times are read in :meth:`seconds`, which waits for the device. Time spent
+    ``waiting`` for data is the host's.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -17,6 +17,7 @@ from tonearm.dataio.atomic import write_text
 from tonearm.dataio.dataset import Dataset
 from tonearm.dataio.loader import ClipLoader
 from tonearm.errors import RequestError, RunError
+from tonearm.models import LogMel
 from tonearm.training.checkpoint import LAST, Checkpoint, load_checkpoint, save_checkpoint
 from tonearm.training.clock import StageClock
 from tonearm.training.evaluate import evaluate
@@ -100,7 +101,7 @@ def train(
         sample_rate=dataset.sample_rate,
         num_channels=dataset.num_channels,
         device=device,
-        total_batches=len(loader) * settings.epochs if settings.epochs else None,
+        batches_an_epoch=len(loader),
     )
     best, stale, first_epoch = -math.inf, 0, 0
     if resume:
@@ -164,15 +165,20 @@ def what_limited(stages: dict[str, float], wall: float) -> str:
     """
     if not stages or not wall:
         return "limited by nothing: there was nothing left to train"
-    names = {"waiting": "data: the loader was waited for", "model": "the model: forward, backward and update",
-             "augment": "augmentation of waveforms", "front-end": "the log-mel front-end", "mask": "spectrogram masking"}  # fmt: skip
+    names = {
+        "waiting": "loading: waiting for data",
+        "model": "the model: forward, backward and update",
+        "augment": "augmentation of waveforms, which",
+        "front-end": "the front-end: log-mel spectrograms",
+        "mask": "augmentation of spectrograms, which",
+    }
     slowest = max(stages, key=lambda stage: stages[stage])
     shares = ", ".join(f"{stage} {taken / wall:.1%}" for stage, taken in sorted(stages.items(), key=lambda s: -s[1]))
     return f"limited by {names[slowest]} took {stages[slowest] / wall:.0%} of the time ({shares})"
 
 
 def set_normalization(step: TrainingStep, training: Dataset) -> None:
-    """Set the front-end's mean and deviation per mel band from the training clips alone, so that no test clip leaks in."""
+    """Set the front-end's mean and deviation per mel band, from the training clips alone: no test clip leaks in."""
     rows = np.unique(np.linspace(0, len(training) - 1, min(len(training), _NORMALIZATION_CLIPS)).astype(np.int64))
     loader = ClipLoader(training.rows(rows), batch_size=step.config.batch_size, device=step.device)
     front_end = step.model.front_end
@@ -180,7 +186,7 @@ def set_normalization(step: TrainingStep, training: Dataset) -> None:
     count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
         for batch in loader:
-            for decibels in _valid_frames(front_end(batch.waveform), batch, front_end.hop_length):
+            for decibels in _valid_frames(front_end(batch.waveform), batch, front_end):
                 count += decibels.shape[-1] * decibels.shape[0]
                 total = total + decibels.sum(dim=(0, 2)).cpu()
                 squares = squares + decibels.square().sum(dim=(0, 2)).cpu()
@@ -190,10 +196,10 @@ def set_normalization(step: TrainingStep, training: Dataset) -> None:
     front_end.set_normalization(mean.float(), torch.where(deviation > 1e-3, deviation, 1.0).float())
 
 
-def _valid_frames(log_mel: Tensor, batch: AudioBatch, hop_length: int) -> Iterator[Tensor]:
-    """(channel, mel, frames) float64 of each clip, without the frames that are padding."""
+def _valid_frames(log_mel: Tensor, batch: AudioBatch, front_end: LogMel) -> Iterator[Tensor]:
+    """(channel, mel, frames) float64 of each clip, without the frames whose window reaches into the padding."""
     for clip, length in zip(log_mel.double(), batch.lengths.tolist(), strict=True):
-        yield clip[..., : length // hop_length + 1]
+        yield clip[..., : max(length - front_end.n_fft // 2, 0) // front_end.hop_length + 1]
 
 
 def _learn(step: TrainingStep, loader: ClipLoader, epoch: int) -> float:
@@ -232,7 +238,9 @@ def _check_fits(dataset: Dataset, config: Config) -> None:
             f"sample_rate={dataset.sample_rate}."
         )
     if len(dataset.class_names) < 2:
-        raise RequestError(f"{dataset.root} has one class, {dataset.class_names[0]!r}; a classifier needs at least two.")
+        raise RequestError(
+            f"{dataset.root} has one class, {dataset.class_names[0]!r}; a classifier needs at least two."
+        )
 
 
 def _check_same_run(checkpoint: Checkpoint, config: Config, dataset: Dataset, fold: int | None, run: Path) -> None:

@@ -45,7 +45,7 @@ class TrainingStep:
         sample_rate: Hz.
         num_channels: of the waveforms.
         device: where the model lies and batches come from.
-        total_batches: batches in the whole run, which the schedule is planned for; None if it has no end.
+        batches_an_epoch: what the learning-rate schedule is planned for, together with the epochs of the config.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TrainingStep:
         sample_rate: int,
         num_channels: int,
         device: torch.device,
-        total_batches: int | None,
+        batches_an_epoch: int,
     ) -> None:
         self.config = config.train
         self.device = device
@@ -66,13 +66,13 @@ class TrainingStep:
             self.model = Classifier(
                 config, num_classes=num_classes, sample_rate=sample_rate, num_channels=num_channels
             ).to(device)
-        self.model.network.to(memory_format=self.precision.memory_format)  # type: ignore[call-overload]
+        self.model.network.to(memory_format=self.precision.memory_format)
         self.waveform_chain, self.specgram_chain = build_chains(config.augmentation, sample_rate=sample_rate)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay
         )
-        updates = None if total_batches is None else -(-total_batches // config.train.accumulate)
-        self.schedule = _schedule(self.optimizer, config.train, updates)
+        updates_an_epoch = -(-batches_an_epoch // config.train.accumulate)
+        self.schedule = _schedule(self.optimizer, config.train, updates_an_epoch * config.train.epochs)
         self.scaler = self.precision.scaler()
         decay = config.train.ema_decay
         self.average = (
@@ -103,9 +103,7 @@ class TrainingStep:
         with clock.stage("model"):
             with self.precision.autocast():
                 scores = self.model.network(specgram)
-            loss = functional.cross_entropy(
-                scores.float(), batch.targets, label_smoothing=self.config.label_smoothing
-            )
+            loss = functional.cross_entropy(scores.float(), batch.targets, label_smoothing=self.config.label_smoothing)
             self.scaler.scale(loss / self.config.accumulate).backward()
             self._accumulated += 1
             if self._accumulated == self.config.accumulate:
@@ -123,7 +121,7 @@ class TrainingStep:
 
     def state_dict(self) -> dict[str, object]:
         """Everything a resumed run needs, as tensors and plain values."""
-        state = {
+        state: dict[str, object] = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule else {},
@@ -165,8 +163,8 @@ def _augment(chain: Chain, data: Tensor, generator: torch.Generator, lengths: Te
     return changed.waveform if isinstance(changed, Augmented) else changed
 
 
-def _schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, updates: int | None) -> LRScheduler | None:
-    if config.schedule == "constant" or updates is None:
+def _schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, updates: int) -> LRScheduler | None:
+    if config.schedule == "constant":
         return None
     if config.schedule == "one_cycle":
         return OneCycleLR(optimizer, max_lr=config.lr, total_steps=updates)
