@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tonearm import gpu_augment
 from tonearm.config import Config, SpecgramEffect, WaveformEffect, dump_config, load_config
 from tonearm.errors import ConfigError
-from tonearm.gpu_augment import transforms
 from tonearm.strict_model import check
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
@@ -192,12 +192,12 @@ def test_any_config_round_trips(
 @pytest.mark.parametrize(
     ("key", "effect"),
     [
-        ("time_shift_stretch", transforms.TimeShiftStretch),
-        ("noise", transforms.Noise),
-        ("reverb", transforms.Reverb),
-        ("dropblock", transforms.DropBlock),
-        ("time_masking", transforms.TimeMasking),
-        ("frequency_masking", transforms.FrequencyMasking),
+        ("time_shift_stretch", gpu_augment.TimeShiftStretch),
+        ("noise", gpu_augment.Noise),
+        ("reverb", gpu_augment.Reverb),
+        ("dropblock", gpu_augment.DropBlock),
+        ("time_masking", gpu_augment.TimeMasking),
+        ("frequency_masking", gpu_augment.FrequencyMasking),
     ],
 )
 def test_the_keys_of_an_effect_are_its_arguments(key: str, effect: type) -> None:

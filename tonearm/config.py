@@ -150,6 +150,7 @@ class TrainConfig(StrictModel):
     lr: Positive = 1e-3
     weight_decay: NotNegative = 0.01
     duration_seconds: Positive | None = None  # the random crop of a training clip; None: the longest clip
+    evaluation_seconds: Positive | None = None  # how much of a held-out clip is scored, from its start; None: all
     accumulate: Size = 1  # batches whose gradients make one step
     grad_clip_value: Positive | None = None  # each gradient entry within ±value (torch's clip_grad_value_)
     grad_clip_norm: Positive | None = None  # the whole gradient's length at most this (clip_grad_norm_)

@@ -20,7 +20,7 @@ from tonearm.errors import RequestError, RunError
 from tonearm.models import LogMel
 from tonearm.training.checkpoint import LAST, Checkpoint, load_checkpoint, save_checkpoint
 from tonearm.training.clock import StageClock
-from tonearm.training.evaluate import evaluate
+from tonearm.training.evaluate import evaluate, evaluation_loader
 from tonearm.training.split import hold_out
 from tonearm.training.step import TrainingStep
 
@@ -92,9 +92,7 @@ def train(
         seed=settings.seed,
         num_threads=settings.decode_threads,
     )
-    held_out_loader = ClipLoader(
-        held_out, batch_size=settings.batch_size, device=device, num_threads=settings.decode_threads
-    )
+    held_out_loader = evaluation_loader(held_out, settings, device)
     step = TrainingStep(
         config,
         num_classes=len(dataset.class_names),

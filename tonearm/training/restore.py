@@ -7,10 +7,9 @@ import torch
 
 from tonearm.config import Config, load_config
 from tonearm.dataio.dataset import Dataset
-from tonearm.dataio.loader import ClipLoader
 from tonearm.errors import RequestError, RunError
 from tonearm.training.checkpoint import Checkpoint, load_checkpoint
-from tonearm.training.evaluate import evaluate
+from tonearm.training.evaluate import evaluate, evaluation_loader
 from tonearm.training.loop import CONFIG
 from tonearm.training.precision import resolve_precision
 from tonearm.training.split import hold_out
@@ -71,6 +70,6 @@ def evaluate_run(run: Path, dataset: Dataset, *, fold: int | None, device: torch
             raise RequestError(f"{run} was trained on {what} {then}, but {dataset.root} has {now}.")
     chosen = checkpoint.fold if fold is None else fold
     _, held_out, words = hold_out(dataset, fold=chosen, seed=config.train.seed)
-    batches = ClipLoader(held_out, batch_size=config.train.batch_size, device=device)
+    batches = evaluation_loader(held_out, config.train, device)
     found = evaluate(model, batches, resolve_precision(config.train, device))
     return Score(found.accuracy, len(held_out), words, checkpoint.epoch)

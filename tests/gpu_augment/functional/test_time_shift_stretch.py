@@ -1,0 +1,127 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from tonearm.gpu_augment import reference
+from tonearm.gpu_augment.functional import cut_range, time_shift_stretch
+from tonearm.gpu_augment.functional.time_shift_stretch import input_positions
+
+FLOAT32_ROUNDING = 2e-6
+FLOAT64_ROUNDING = 1e-12
+POSITION_ROUNDING = 2e-8  # samples, of float64 products of 3e7
+FREQUENCY_TOLERANCE_HZ = 2.0  # a bin of half a second
+
+RATE = 44_100
+
+
+def fractions(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def tone(frequency_hz: float, seconds: float) -> torch.Tensor:
+    t = torch.arange(round(seconds * RATE), dtype=torch.float64)
+    return torch.sin(2 * torch.pi * frequency_hz / RATE * t).float()[None, None]
+
+
+def spectrum(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Frequencies in Hz and amplitudes, where a sine of amplitude 1 has 1."""
+    window = torch.hann_window(len(samples))
+    amplitude = torch.fft.rfft(samples * window).abs() * 2 / window.sum()
+    return torch.fft.rfftfreq(len(samples), 1 / RATE), amplitude
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_it_agrees_with_the_reference(channels):
+    clips = torch.randn(4, channels, 200, generator=torch.Generator().manual_seed(0))
+    cut_out, cut_in, lengths = [0.5, 0.3, 0.9, 0.5], [0.6, 0.25, 0.92, 0.5], [200, 150, 3, 1]
+    stretched = time_shift_stretch(
+        clips, cut_out=fractions(*cut_out), cut_in=fractions(*cut_in), lengths=torch.tensor(lengths)
+    )
+    for clip in range(4):
+        expected = reference.time_shift_stretch(
+            clips[clip].double().numpy(), cut_out=cut_out[clip], cut_in=cut_in[clip], length=lengths[clip]
+        )
+        np.testing.assert_allclose(stretched[clip], expected, rtol=0, atol=FLOAT32_ROUNDING)
+
+
+def test_equal_cuts_change_nothing():
+    clips = torch.randn(2, 1, 1000, generator=torch.Generator().manual_seed(0))
+    cut = fractions(0.3, 0.8)
+    torch.testing.assert_close(time_shift_stretch(clips, cut_out=cut, cut_in=cut), clips, rtol=0, atol=FLOAT32_ROUNDING)
+
+
+def test_a_tone_has_the_frequency_of_its_rate_on_each_side_of_the_cut():
+    stretched = time_shift_stretch(tone(1000.0, 2.0), cut_out=fractions(0.5), cut_in=fractions(0.55))[0, 0]
+    for half, rate in ((stretched[:RATE], 1.1), (stretched[RATE:], 0.9)):
+        frequencies, amplitude = spectrum(half)
+        peak = frequencies[amplitude.argmax()]
+        assert abs(peak - 1000.0 * rate) < FREQUENCY_TOLERANCE_HZ
+        assert amplitude.max() == pytest.approx(1.0, abs=0.01)
+
+
+def test_an_event_at_the_cut_of_the_input_moves_to_the_cut_of_the_output():
+    click = torch.zeros(1, 1, 1001)
+    click[..., 600] = 1.0
+    stretched = time_shift_stretch(click, cut_out=fractions(500 / 1001), cut_in=fractions(600 / 1001))
+    assert stretched.argmax() == 500
+    assert stretched.max() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_linear_interpolation_folds_as_documented():
+    """At a rate near 2, 18 kHz becomes its image, sinc²(18/44.1) = -5 dB strong; a promise about a weakness."""
+    rate = 1.9
+    stretched = time_shift_stretch(tone(18_000.0, 2.0), cut_out=fractions(0.25), cut_in=fractions(0.25 * rate))
+    frequencies, amplitude = spectrum(stretched[0, 0, : RATE // 2])
+    assert abs(frequencies[amplitude.argmax()] - (RATE - rate * 18_000)) < 2 * FREQUENCY_TOLERANCE_HZ
+    assert 20 * amplitude.max().log10() == pytest.approx(-5.05, abs=0.3)
+
+
+def test_positions_are_exact_after_ten_minutes():
+    """float32 positions would be up to a sample off."""
+    length = 10 * 60 * RATE
+    b, a = Fraction(0.4) * length, Fraction(0.45) * length
+    samples = [0, 1, 1_234_567, int(b), int(b) + 1, 20_000_001, length - 2]
+    positions = input_positions(
+        torch.tensor(samples, dtype=torch.float64),
+        cut_out=fractions(0.4),
+        cut_in=fractions(0.45),
+        end=fractions(length)[:, None],
+    )
+    for t, position in zip(samples, positions[0].tolist(), strict=True):
+        exact = t * a / b if t < b else a + (t - b) * (length - a) / (length - b)
+        assert abs(Fraction(position) - exact) < POSITION_ROUNDING
+
+
+def test_the_end_of_a_ten_minute_clip_is_in_its_place():
+    length = 10 * 60 * RATE
+    clip = torch.zeros(1, 1, length)
+    clip[..., length - 1000 :: 90] = 1.0  # clicks
+    stretched = time_shift_stretch(clip, cut_out=fractions(0.5), cut_in=fractions(0.55))[0, 0]
+    for click in range(length - 1000, length, 90):
+        place = length - (length - click) / 0.9  # the second part runs at rate 0.9 and ends where it ended
+        near = stretched[round(place) - 2 : round(place) + 3].double()
+        center = (near * torch.arange(round(place) - 2, round(place) + 3)).sum() / near.sum()
+        assert abs(center - place) < 0.1
+
+
+@pytest.mark.parametrize(("min_rate", "max_rate"), [(0.8, 1.25), (0.5, 2.0), (0.99, 4.0), (1.0, 1.0), (0.1, 1.0)])
+def test_rates_stay_in_range_wherever_the_cut_falls(min_rate, max_rate):
+    cut_out = torch.rand(5000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).clamp(1e-3, 1 - 1e-3)
+    lowest, highest = cut_range(cut_out, min_rate=min_rate, max_rate=max_rate)
+    assert (lowest <= cut_out + FLOAT64_ROUNDING).all() and (cut_out <= highest + FLOAT64_ROUNDING).all()
+    for cut_in in (lowest, (lowest + highest) / 2, highest):
+        for rate in (cut_in / cut_out, (1 - cut_in) / (1 - cut_out)):
+            assert (rate >= min_rate - FLOAT64_ROUNDING * 1e3).all() and (
+                rate <= max_rate + FLOAT64_ROUNDING * 1e3
+            ).all()
+    # And the range is no narrower than it must be: at each end one of the rates is at its limit.
+    at_limit = (lowest / cut_out - min_rate).abs().minimum(((1 - lowest) / (1 - cut_out) - max_rate).abs())
+    assert at_limit.max() < FLOAT64_ROUNDING * 1e3
+
+
+@pytest.mark.parametrize("num_samples", [0, 1, 2])
+def test_the_shortest_clips(num_samples):
+    clips = torch.ones(2, 1, num_samples)
+    assert torch.equal(time_shift_stretch(clips, cut_out=fractions(0.5, 0.1), cut_in=fractions(0.4, 0.11)), clips)

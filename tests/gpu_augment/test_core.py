@@ -1,0 +1,414 @@
+"""The contract that every augmentation keeps, run over all of them."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from tests.gpu_augment.cases import (
+    AUGMENTATIONS,
+    EFFECTS,
+    SPECGRAM_EFFECTS,
+    WAVEFORM_EFFECTS,
+    batch_for,
+    only,
+    seeded,
+    specgram_chain,
+    waveform_chain,
+)
+from tonearm.batch import AudioBatch
+from tonearm.errors import RequestError, ShapeError
+from tonearm.gpu_augment import Augmented, Chain, Noise, Params
+from tonearm.gpu_augment.functional import blocks
+
+FFT_ROUNDING = 2e-6  # an FFT of several rows may sum in another order than that of one
+HALF_ROUNDING = {torch.float16: 4e-3, torch.bfloat16: 3e-2}  # half an ulp of values up to 4, input and output
+
+every_augmentation = pytest.mark.parametrize("name", AUGMENTATIONS)
+every_effect = pytest.mark.parametrize("name", EFFECTS)
+every_waveform_effect = pytest.mark.parametrize("name", [*WAVEFORM_EFFECTS, "waveform chain"])
+
+
+@every_augmentation
+def test_keeps_shape_and_dtype_and_leaves_the_input_alone(name):
+    batch = batch_for(name, 4)
+    before = batch.clone()
+    changed = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch)
+    assert changed.shape == batch.shape and changed.dtype == batch.dtype
+    assert torch.equal(batch, before)
+    assert torch.isfinite(changed).all()
+    assert all(not torch.equal(new, old) for new, old in zip(changed, batch, strict=True))
+
+
+@every_effect
+def test_clips_that_are_off_stay_bit_identical_and_the_others_change(name):
+    batch = batch_for(name, 32)
+    effect = EFFECTS[name](0.5, generator=seeded(1))
+    params = effect.sample(*sizes(batch))
+    changed = effect.apply(batch, params)
+    on = params.steps[0].clips.tolist()
+    assert 0 < len(on) < 32
+    for clip in range(32):
+        assert torch.equal(changed[clip], batch[clip]) == (clip not in on)
+
+
+@every_effect
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_each_clip_is_touched_with_probability_p_independently(name, p):
+    clips = 20_000
+    chosen = torch.zeros(clips, dtype=torch.float64)
+    chosen[EFFECTS[name](p).sample(clips, 10, generator=seeded(3)).steps[0].clips] = 1
+    tolerance = 4.5 * (p * (1 - p) / clips) ** 0.5  # 4.5 standard deviations of a binomial share
+    assert abs(chosen.mean() - p) <= tolerance
+    both = (chosen[1:] * chosen[:-1]).mean()  # neighbours in a batch know nothing of each other
+    assert abs(both - p * p) <= 4.5 * (p * p * (1 - p * p) / clips) ** 0.5 + 2 * tolerance * p
+
+
+def test_members_of_a_chain_choose_their_clips_independently():
+    steps = Chain([Noise(0.5), Noise(0.5)]).sample(10_000, 10, generator=seeded(0)).steps
+    both = len(set(steps[0].clips.tolist()) & set(steps[1].clips.tolist()))
+    assert abs(both / 10_000 - 0.25) < 0.02  # 4.6 standard deviations
+
+
+@every_augmentation
+def test_eval_is_the_identity_and_draws_nothing(name):
+    batch = batch_for(name, 4)
+    augmentation = AUGMENTATIONS[name](1.0, generator=seeded(1)).eval()
+    state = augmentation.generator.get_state()
+    lengths = torch.full((4,), batch.shape[-1])
+    assert augmentation(batch) is batch
+    assert augmentation(batch, lengths) == Augmented(batch, lengths, None)
+    assert torch.equal(augmentation.generator.get_state(), state)
+    audio_batch = AudioBatch(batch, lengths, torch.eye(4), torch.arange(4))
+    assert augmentation(audio_batch) is audio_batch
+
+
+def test_a_member_in_eval_mode_is_passed_over():
+    chain = Chain([Noise(1.0), Noise(1.0)])
+    chain.effects[0].eval()
+    assert [len(step.clips) for step in chain.sample(4, 10).steps] == [0, 4]
+
+
+@every_augmentation
+def test_equal_seeds_give_equal_output_and_others_another(name):
+    batch = batch_for(name, 4)
+    first, second, other = (AUGMENTATIONS[name](1.0, generator=seeded(seed))(batch) for seed in (5, 5, 6))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+@every_augmentation
+def test_without_a_generator_no_two_are_alike(name):
+    batch = batch_for(name, 4)
+    assert not torch.equal(AUGMENTATIONS[name](1.0)(batch), AUGMENTATIONS[name](1.0)(batch))
+
+
+@every_augmentation
+def test_the_global_generator_is_neither_read_nor_changed(name):
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    AUGMENTATIONS[name](0.5)(batch_for(name, 4))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@every_augmentation
+def test_what_was_sampled_can_be_applied_again(name):
+    batch = batch_for(name, 6)
+    augmentation = AUGMENTATIONS[name](0.7, generator=seeded(2))
+    params = augmentation.sample(*sizes(batch))
+    first = augmentation.apply(batch, params)
+    augmentation(batch)  # moves the stream on
+    assert torch.equal(augmentation.apply(batch, params), first)
+    # forward is sample and then apply
+    assert torch.equal(AUGMENTATIONS[name](0.7, generator=seeded(2))(batch), first)
+
+
+@every_augmentation
+def test_a_saved_generator_resumes_in_mid_stream(name):
+    batch = batch_for(name, 4)
+    augmentation = AUGMENTATIONS[name](0.5, generator=seeded(2))
+    augmentation(batch)
+    file = io.BytesIO()
+    torch.save(augmentation.state_dict(), file)
+    file.seek(0)
+    expected = [augmentation(batch) for _ in range(3)]
+    resumed = AUGMENTATIONS[name](0.5)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    assert all(torch.equal(resumed(batch), output) for output in expected)
+
+
+@every_augmentation
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
+def test_copies_and_pickles_with_its_stream(name, clone):
+    batch = batch_for(name, 4)
+    augmentation = AUGMENTATIONS[name](0.5, generator=seeded(2))
+    twin = clone(augmentation)
+    assert torch.equal(twin(batch), augmentation(batch))
+
+
+@every_augmentation
+def test_a_clips_row_depends_only_on_its_place_in_the_stream(name):
+    augmentation = AUGMENTATIONS[name](0.5)
+    whole = augmentation.sample(8, 40, generator=seeded(4))
+    generator = seeded(4)
+    parts = [augmentation.sample(size, 40, generator=generator) for size in (3, 5)]
+    for step, first, second in zip(whole.steps, parts[0].steps, parts[1].steps, strict=True):
+        assert torch.equal(step.clips, torch.cat([first.clips, second.clips + 3]))
+        assert torch.equal(step.rows, torch.cat([first.rows, second.rows]))
+
+
+@every_augmentation
+@pytest.mark.parametrize("with_lengths", [False, True])
+def test_a_batch_is_the_stack_of_its_clips(name, with_lengths):
+    batch = batch_for(name, 6)
+    lengths = torch.tensor([1000, 999, 500, 2, 1, 0]) if with_lengths else None
+    augmentation = AUGMENTATIONS[name](0.8, generator=seeded(2))
+    params = augmentation.sample(*sizes(batch))
+    whole = waveform_of(augmentation.apply(batch, params, lengths))
+    for clip in range(6):
+        alone = None if lengths is None else lengths[clip : clip + 1]
+        single = augmentation.apply(batch[clip : clip + 1], only(params, clip), alone)
+        torch.testing.assert_close(waveform_of(single)[0], whole[clip], rtol=0, atol=FFT_ROUNDING)
+
+
+@every_augmentation
+def test_blocks_on_a_cpu_give_what_the_whole_batch_gives(name, monkeypatch):
+    batch = batch_for(name, 7)
+    augmentation = AUGMENTATIONS[name](0.8, generator=seeded(2))
+    params = augmentation.sample(*sizes(batch))
+    monkeypatch.setattr(blocks, "CLIPS_BYTES", 2 * batch[0].nbytes)
+    monkeypatch.setattr(blocks, "POSITIONS_BYTES", 100 * 8)
+    in_blocks = augmentation.apply(batch, params)
+    monkeypatch.setattr(blocks, "ALWAYS_WHOLE", True)
+    torch.testing.assert_close(in_blocks, augmentation.apply(batch, params), rtol=0, atol=FFT_ROUNDING)
+
+
+@every_augmentation
+def test_a_gathered_set_filled_up_to_fixed_sizes_changes_nothing_else(name):
+    batch = batch_for(name, 16)
+    augmentation = AUGMENTATIONS[name](0.3)
+    plain = augmentation.sample(*sizes(batch), generator=seeded(7))
+    padded = augmentation.sample(*sizes(batch), generator=seeded(7), gather_sizes=(8, 16))
+    assert {len(step.clips) for step in padded.steps} <= {8, 16}
+    assert all(len(step.clips.unique()) == len(step.clips) for step in padded.steps)
+    expected, got = augmentation.apply(batch, plain), augmentation.apply(batch, padded)
+    torch.testing.assert_close(got, expected, rtol=0, atol=FFT_ROUNDING)
+    for clip in set(range(16)) - {clip for step in plain.steps for clip in step.clips.tolist()}:
+        assert torch.equal(got[clip], batch[clip])
+
+
+def test_where_no_fixed_size_is_large_enough_the_whole_batch_is_gathered():
+    steps = Noise(0.5).sample(16, 10, gather_sizes=(1,), generator=seeded(0)).steps
+    assert len(steps[0].clips) == 16 and 0 < steps[0].rows[:, 0].sum() < 16
+
+
+@every_waveform_effect
+def test_what_lies_beyond_a_clips_length_stays_as_it_is(name):
+    batch = batch_for(name, 6)
+    lengths = torch.tensor([1000, 999, 500, 2, 1, 0])
+    changed = AUGMENTATIONS[name](1.0, generator=seeded(2))(batch, lengths).waveform
+    assert torch.isfinite(changed).all()
+    for clip, length in enumerate(lengths.tolist()):
+        assert torch.equal(changed[clip, :, length:], batch[clip, :, length:])
+        # What lies there is no part of the clip either: with something else there, the clip comes out the same.
+        other = batch.clone()
+        other[clip, :, length:] = 7.0
+        again = AUGMENTATIONS[name](1.0, generator=seeded(2))(other, lengths).waveform
+        torch.testing.assert_close(again[clip, :, :length], changed[clip, :, :length], rtol=0, atol=7 * FFT_ROUNDING)
+
+
+@every_augmentation
+def test_lengths_and_targets_come_out_where_they_went_in(name):
+    batch = batch_for(name, 4)
+    augmentation = AUGMENTATIONS[name](1.0)
+    lengths, targets = torch.full((4,), batch.shape[-1]), torch.eye(4)
+    assert isinstance(augmentation(batch), torch.Tensor)
+    for given in ({"lengths": lengths}, {"targets": targets}, {"lengths": lengths, "targets": targets}):
+        out = augmentation(batch, **given)
+        assert isinstance(out, Augmented)
+        assert out.lengths is given.get("lengths") and out.targets is given.get("targets")
+
+
+@every_waveform_effect
+def test_an_audio_batch_goes_in_and_comes_out(name):
+    batch = AudioBatch(batch_for(name, 4), torch.tensor([1000, 800, 600, 0]), torch.eye(4), torch.arange(4))
+    out = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch)
+    expected = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch.waveform, batch.lengths, batch.targets)
+    assert isinstance(out, AudioBatch)
+    assert torch.equal(out.waveform, expected.waveform)
+    assert out.targets is batch.targets and out.lengths is batch.lengths and out.clip_index is batch.clip_index
+
+
+@every_augmentation
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_comes_out_as_it_went_in_and_about_right(name, dtype):
+    batch = batch_for(name, 4).clamp(-2, 2).to(dtype)
+    half = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch)
+    full = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch.float())
+    assert half.dtype == dtype
+    rounding = HALF_ROUNDING[dtype] * (3 if "chain" in name else 1)  # a chain rounds after each effect
+    torch.testing.assert_close(half.float(), full, rtol=0, atol=rounding)
+
+
+@every_augmentation
+def test_double_precision_is_kept(name):
+    batch = batch_for(name, 4).double()
+    double = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch)
+    single = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch.float())
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), single, rtol=0, atol=5 * FFT_ROUNDING)
+
+
+@every_augmentation
+@pytest.mark.parametrize("shape", [(0, 1, 16, 40), (3, 1, 16, 5), (1, 1, 3, 5), (2, 3, 16, 40)])
+def test_odd_shapes(name, shape):
+    if "waveform" in name or name in WAVEFORM_EFFECTS:
+        shape = (shape[0], shape[1], {5: 1}.get(shape[-1], shape[-1]))  # a single sample
+    batch = torch.randn(shape, generator=seeded(0))
+    changed = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch)
+    assert changed.shape == shape and torch.isfinite(changed).all()
+
+
+@every_augmentation
+def test_silence_stays_silence(name):
+    silence = torch.zeros_like(batch_for(name, 4))
+    assert torch.equal(AUGMENTATIONS[name](1.0)(silence), silence)
+
+
+@every_augmentation
+def test_a_damaged_clip_spoils_no_other(name):
+    batch = batch_for(name, 4)
+    batch[2] = float("nan")
+    changed = AUGMENTATIONS[name](1.0)(batch)
+    assert torch.isfinite(changed[[0, 1, 3]]).all() and changed[2].isnan().any()
+
+
+@every_augmentation
+def test_autocast_changes_nothing(name):
+    batch = batch_for(name, 4)
+    expected = AUGMENTATIONS[name](0.7, generator=seeded(3))(batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(AUGMENTATIONS[name](0.7, generator=seeded(3))(batch), expected)
+
+
+@every_augmentation
+def test_non_contiguous_input(name):
+    batch = batch_for(name, 4)
+    strided = batch.transpose(0, -1).contiguous().transpose(0, -1)
+    expanded = batch[:1].expand(batch.shape)
+    assert not strided.is_contiguous() and not expanded.is_contiguous()
+    for odd in (strided, expanded):
+        changed = AUGMENTATIONS[name](0.5, generator=seeded(3))(odd)
+        expected = AUGMENTATIONS[name](0.5, generator=seeded(3))(odd.contiguous())
+        torch.testing.assert_close(changed, expected, rtol=0, atol=FFT_ROUNDING)
+
+
+@every_augmentation
+@pytest.mark.parametrize("gather_sizes", [None, (4,)])
+def test_gradients_reach_the_input(name, gather_sizes):
+    batch = batch_for(name, 4)[..., ::4].double().contiguous().requires_grad_()
+    augmentation = AUGMENTATIONS[name](0.6)
+    params = augmentation.sample(*sizes(batch), generator=seeded(5), gather_sizes=gather_sizes)
+    augmentation.apply(batch, params).square().sum().backward()
+    direction = torch.randn(batch.shape, dtype=torch.float64, generator=seeded(6))
+    step = 1e-6
+    with torch.no_grad():
+        up, down = (augmentation.apply(batch + s * step * direction, params).square().sum() for s in (1, -1))
+    # Central differences of a quadratic in float64: 1e-6 relative is what cancellation leaves.
+    torch.testing.assert_close((batch.grad * direction).sum(), (up - down) / (2 * step), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", WAVEFORM_EFFECTS)
+def test_gradients_of_silence_are_finite(name):
+    silence = torch.zeros(2, 1, 50, requires_grad=True)
+    EFFECTS[name](1.0)(silence).sum().backward()
+    assert torch.isfinite(silence.grad).all()
+
+
+@every_augmentation
+def test_input_of_the_wrong_kind_is_refused_even_when_nobody_is_on(name):
+    batch = batch_for(name, 4)
+    axes = r"\(batch, channel, mel, time\)" if batch.dim() == 4 else r"\(batch, channel, time\)"
+    for p in (0.0, 1.0):
+        augmentation = AUGMENTATIONS[name](p)
+        with pytest.raises(ShapeError, match=rf"torch.int16, must be {axes} floating point. Convert it first"):
+            augmentation(batch.to(torch.int16))
+        with pytest.raises(ShapeError, match=rf"must be {axes} floating point. Add the missing axes"):
+            augmentation(batch[0])
+        with pytest.raises(ShapeError, match=rf"must be {axes}"):
+            augmentation(batch[None])
+
+
+def test_params_lengths_and_waveform_that_do_not_fit_are_refused():
+    noise, waveform = Noise(1.0), torch.zeros(4, 1, 100)
+    params = noise.sample(4, 100)
+    with pytest.raises(ShapeError, match=r"drawn for 4 clips of 100, but the batch is \(4, 1, 99\).*sample\(4, 99\)"):
+        noise.apply(waveform[..., :99], params)
+    with pytest.raises(ShapeError, match=r"drawn for 4 clips of 100, but the batch is \(3, 1, 100\)"):
+        noise.apply(waveform[:3], params)
+    with pytest.raises(ShapeError, match=r"lengths: got \(3,\) on cpu, must be \(4,\) on cpu"):
+        noise.apply(waveform, params, torch.ones(3))
+    with pytest.raises(ShapeError, match=r"params: on meta, but the batch is on cpu.*device=waveform.device"):
+        noise.apply(waveform, params.to("meta"))
+    with pytest.raises(RequestError, match=r"params: got None, may be what sample\(batch_size, num_samples\) returned"):
+        noise.apply(waveform)
+    with pytest.raises(ShapeError, match=r"waveform: got \(\) torch.float32"):
+        noise(torch.tensor(1.0))
+
+
+def test_a_specgram_effect_says_what_it_takes_when_given_an_audio_batch():
+    batch = AudioBatch(torch.zeros(2, 1, 100), torch.full((2,), 100), torch.eye(2), torch.arange(2))
+    for make in [*SPECGRAM_EFFECTS.values(), specgram_chain]:
+        with pytest.raises(ShapeError, match=r"specgram: got \(2, 1, 100\).*\(batch, channel, mel, time\)"):
+            make(0.5)(batch)
+
+
+def test_a_generator_that_is_not_on_the_cpu_is_refused():
+    class Elsewhere(torch.Generator):
+        device = torch.device("cuda")
+
+    with pytest.raises(RequestError, match="generator: got one on cuda, may be a CPU generator"):
+        Noise(generator=Elsewhere())
+
+
+def test_a_chain_is_its_members_one_after_the_other():
+    batch = batch_for("Noise", 8)
+    chain = waveform_chain(0.5)
+    params = chain.sample(*sizes(batch), generator=seeded(1))
+    expected = batch
+    for effect, step in zip(chain.effects, params.steps, strict=True):
+        expected = effect.apply(expected, Params(8, 1000, (step,)))
+    assert torch.equal(chain.apply(batch, params), expected)
+
+
+def test_chains_nest_and_may_be_empty():
+    batch = batch_for("Noise", 8)
+    flat = Chain([make(0.5) for make in WAVEFORM_EFFECTS.values()], generator=seeded(1))
+    first, *others = WAVEFORM_EFFECTS.values()
+    nested = Chain([first(0.5), Chain([]), Chain([make(0.5) for make in others])], generator=seeded(1))
+    assert torch.equal(nested(batch), flat(batch))
+    assert Chain([])(batch) is batch
+
+
+def test_a_chain_takes_augmentations_only():
+    with pytest.raises(RequestError, match="effects: got a ReLU, may be augmentations"):
+        Chain([Noise(), nn.ReLU()])
+
+
+def test_nn_module_apply_still_visits_every_submodule():
+    seen: list[nn.Module] = []
+    model = nn.Sequential(waveform_chain(0.5), nn.ReLU())
+    model.apply(seen.append)
+    assert [type(module).__name__ for module in seen].count("Noise") == 1
+    assert len(seen) == len(list(model.modules()))
+
+
+def sizes(batch):
+    return batch.shape[0], batch.shape[-1]
+
+
+def waveform_of(out):
+    return out.waveform if isinstance(out, Augmented) else out

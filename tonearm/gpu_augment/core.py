@@ -1,0 +1,240 @@
+"""The contract of every augmentation: parameters are sampled on the host, then applied on the device.
+
+``sample`` draws one row of numbers a clip from a private CPU generator and decides who is touched; ``apply`` does it,
+without a look back at the host; ``forward`` is one after the other. See docs/design/augmentation-contract.md for why.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Self, cast, overload
+
+import torch
+from torch import Tensor, nn
+
+from tonearm.batch import AudioBatch
+from tonearm.errors import RequestError, ShapeError
+from tonearm.gpu_augment.params import Params, Step
+
+
+class Augmented(NamedTuple):
+    """A batch with what belongs to it.
+
+    Attributes:
+        waveform: (batch, channel, time), or a specgram (batch, channel, mel, time).
+        lengths: (batch,) valid samples of each clip, or None where all are valid.
+        targets: (batch, class), or None.
+    """
+
+    waveform: Tensor
+    lengths: Tensor | None
+    targets: Tensor | None
+
+
+class Augmentation(nn.Module, ABC):
+    """The base of effects and of their compositions.
+
+    Called on a bare waveform it returns a waveform; with ``lengths`` or ``targets`` an :class:`Augmented`; on an
+    :class:`~tonearm.batch.AudioBatch` an AudioBatch. In ``eval()`` mode it returns what it was given and draws nothing.
+
+    Args:
+        generator: a CPU generator to draw from. None: one of its own, seeded by the operating system. Either way its
+            state is in ``state_dict()``, so that a resumed run goes on with the same stream.
+
+    Raises:
+        RequestError: the generator is not on the CPU.
+    """
+
+    def __init__(self, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        if generator is None:
+            generator = torch.Generator()
+            generator.seed()
+        if generator.device.type != "cpu":
+            raise RequestError(
+                f"generator: got one on {generator.device}, may be a CPU generator: parameters are drawn on the host, "
+                f"equal for every device."
+            )
+        self.generator = generator
+
+    @property
+    @abstractmethod
+    def num_draws(self) -> int:
+        """Uniform numbers a clip needs: always as many, so that its row depends on nothing but its place."""
+
+    @abstractmethod
+    def _steps(self, uniforms: Tensor, gather_sizes: Sequence[int] | None) -> list[Step]:
+        """From (batch, num_draws) float64 in [0, 1) to what is to be done, on the CPU."""
+
+    @abstractmethod
+    def _check_layout(self, waveform: Tensor) -> None:
+        """Raise ShapeError for a batch that is not of the kind one takes."""
+
+    @abstractmethod
+    def _run(self, batch: Augmented, steps: Iterator[Step]) -> Augmented:
+        """Take one's own steps off the iterator and do them. If they touch a clip, batch.waveform may be written to."""
+
+    def sample(
+        self,
+        batch_size: int,
+        num_samples: int,
+        *,
+        device: torch.device | str = "cpu",
+        generator: torch.Generator | None = None,
+        gather_sizes: Sequence[int] | None = None,
+    ) -> Params:
+        """Draw what is to be done to a batch, without seeing it.
+
+        A batch's rows come from the stream one after the other: sampling 8 clips gives the rows of 3 and then of 5.
+
+        Args:
+            batch_size: clips of the batch.
+            num_samples: size of the batch's last axis (frames, for a specgram).
+            device: where apply will need them. All is sent in one copy, from pinned memory to a CUDA device.
+            generator: a CPU generator to draw from instead of the module's own.
+            gather_sizes: fill each effect's gathered set up to the next of these sizes with clips that come out as they
+                went in, so that a compiled or captured apply meets few shapes. None: gather no more than needed.
+
+        Returns:
+            Params, for ``apply`` to batches of this size, as often as wanted.
+        """
+        generator = self.generator if generator is None else generator
+        uniforms = torch.rand(batch_size, self.num_draws, dtype=torch.float64, generator=generator)
+        return Params(batch_size, num_samples, tuple(self._steps(uniforms, gather_sizes))).to(device)
+
+    @overload
+    def apply(self, waveform: Tensor, params: Params) -> Tensor: ...
+    @overload
+    def apply(
+        self, waveform: Tensor, params: Params, lengths: Tensor | None, targets: Tensor | None = None
+    ) -> Tensor | Augmented: ...
+    @overload
+    def apply(self, waveform: Callable[[nn.Module], None]) -> Self: ...
+    def apply(
+        self,
+        waveform: Tensor | Callable[[nn.Module], None],
+        params: Params | None = None,
+        lengths: Tensor | None = None,
+        targets: Tensor | None = None,
+    ) -> Tensor | Augmented | Self:
+        """Do what was sampled. Nothing is drawn, nothing is copied between devices, and the host does not wait.
+
+        Args:
+            waveform: (batch, channel, time), or a specgram (batch, channel, mel, time). It is not changed. A function
+                (and nothing else) in its place is applied to all submodules, as ``nn.Module.apply`` does it.
+            params: from ``sample``, for this size and on this device.
+            lengths: (batch,) valid samples of each clip. None: all are valid.
+            targets: (batch, class).
+
+        Returns:
+            A new waveform (the same one where there is nothing to do), or Augmented where lengths or targets came in.
+
+        Raises:
+            ShapeError: waveform, lengths and params do not fit each other.
+            RequestError: no params were given.
+        """
+        if not isinstance(waveform, Tensor):
+            return super().apply(waveform)
+        if params is None:
+            raise RequestError("params: got None, may be what sample(batch_size, num_samples) returned.")
+        self._check_layout(waveform)
+        _check_fit(waveform, params, lengths)
+        if any(len(step.clips) > 0 for step in params.steps):
+            waveform = waveform.clone()
+        batch = self._run(Augmented(waveform, lengths, targets), iter(params.steps))
+        return batch.waveform if lengths is None and targets is None else batch
+
+    def forward(
+        self, waveform: Tensor | AudioBatch, lengths: Tensor | None = None, targets: Tensor | None = None
+    ) -> Tensor | Augmented | AudioBatch:
+        """Sample, then apply; in ``eval()`` mode neither."""
+        if isinstance(waveform, AudioBatch):
+            batch = waveform
+            if not self.training:
+                return batch
+            new = self(batch.waveform, batch.lengths, batch.targets)
+            return replace(batch, waveform=new.waveform, lengths=new.lengths, targets=new.targets)
+        if not self.training:
+            return waveform if lengths is None and targets is None else Augmented(waveform, lengths, targets)
+        self._check_layout(waveform)
+        params = self.sample(waveform.shape[0], waveform.shape[-1], device=waveform.device)
+        return self.apply(waveform, params, lengths, targets)
+
+    def get_extra_state(self) -> Tensor:
+        """The generator's state, for ``state_dict()``."""
+        return self.generator.get_state()
+
+    def set_extra_state(self, state: Any) -> None:
+        """Go on where the generator that was saved had come to."""
+        self.generator.set_state(state.cpu())
+
+
+def _check_fit(waveform: Tensor, params: Params, lengths: Tensor | None) -> None:
+    batch_size, num_samples = waveform.shape[0], waveform.shape[-1]
+    if (batch_size, num_samples) != (params.batch_size, params.num_samples):
+        raise ShapeError(
+            f"params: drawn for {params.batch_size} clips of {params.num_samples}, but the batch is "
+            f"{tuple(waveform.shape)}. Draw others: sample({batch_size}, {num_samples})."
+        )
+    if params.steps and params.device != waveform.device:
+        raise ShapeError(
+            f"params: on {params.device}, but the batch is on {waveform.device}. "
+            f"Sample them there, sample(..., device=waveform.device), or move them once, params.to(waveform.device)."
+        )
+    if lengths is not None and (lengths.shape != (batch_size,) or lengths.device != waveform.device):
+        raise ShapeError(
+            f"lengths: got {tuple(lengths.shape)} on {lengths.device}, must be ({batch_size},) on "
+            f"{waveform.device}, one a clip."
+        )
+
+
+class Chain(Augmentation):
+    """One augmentation after the other, all drawn from one generator and sent to the device in one copy.
+
+    The members' own generators are not used. A member in ``eval()`` mode is passed over.
+
+    Args:
+        effects: augmentations, chains among them, in the order in which they run.
+        generator: see :class:`Augmentation`.
+
+    Raises:
+        RequestError: a member is no augmentation.
+
+    Example:
+        >>> from tonearm.gpu_augment import Chain, Noise, TimeShiftStretch
+        >>> chain = Chain([TimeShiftStretch(p=0.5), Noise(p=0.3)])
+        >>> chain(torch.zeros(8, 1, 44_100)).shape
+        torch.Size([8, 1, 44100])
+    """
+
+    def __init__(self, effects: Sequence[Augmentation], *, generator: torch.Generator | None = None) -> None:
+        super().__init__(generator)
+        for effect in effects:
+            if not isinstance(effect, Augmentation):
+                raise RequestError(f"effects: got a {type(effect).__name__}, may be augmentations of this package.")
+        self.effects = nn.ModuleList(effects)
+
+    @property
+    def num_draws(self) -> int:
+        """Those of all members."""
+        return sum(effect.num_draws for effect in self._members())
+
+    def _members(self) -> list[Augmentation]:
+        return cast("list[Augmentation]", list(self.effects))  # __init__ lets nothing else in
+
+    def _steps(self, uniforms: Tensor, gather_sizes: Sequence[int] | None) -> list[Step]:
+        draws = torch.split(uniforms, [effect.num_draws for effect in self._members()], dim=1)
+        return [
+            step
+            for effect, own in zip(self._members(), draws, strict=True)
+            for step in effect._steps(own, gather_sizes)
+        ]
+
+    def _check_layout(self, waveform: Tensor) -> None:
+        for effect in self._members():
+            effect._check_layout(waveform)
+
+    def _run(self, batch: Augmented, steps: Iterator[Step]) -> Augmented:
+        for effect in self._members():
+            batch = effect._run(batch, steps)
+        return batch

@@ -1,0 +1,18 @@
+"""How much to take on at a time: all of it on a GPU, what the cache holds on a CPU.
+
+A GPU wants few and large kernels. On a CPU memory traffic decides, and an effect that makes ten passes over 30 MB is
+several times slower than one that makes them over a piece that stays in the cache. Results do not depend on it.
+"""
+
+import torch
+
+CLIPS_BYTES = 4 << 20  # of clips: several of 5 s, so that each thread has an FFT to do
+POSITIONS_BYTES = 1 << 20  # of float64 sample positions
+ALWAYS_WHOLE = False  # a test that wants a CPU to go the GPU's way sets this
+
+
+def items_per_block(num_items: int, device: torch.device, *, item_bytes: int, block_bytes: int) -> int:
+    """How many of ``num_items`` to work on at a time, at least 1: on a CPU what ``block_bytes`` hold, else all."""
+    if device.type != "cpu" or ALWAYS_WHOLE or torch.compiler.is_compiling():
+        return num_items
+    return min(num_items, max(1, block_bytes // max(1, item_bytes)))

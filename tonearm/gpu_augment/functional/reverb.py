@@ -1,0 +1,106 @@
+"""Reverberation: convolution with a room impulse response, and responses made of decaying noise."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from tonearm.errors import ShapeError
+from tonearm.gpu_augment.functional.counter import gaussian
+from tonearm.gpu_augment.functional.layout import at_least_float32, check_waveform, valid_samples
+
+
+def fast_fft_length(minimum: int) -> int:
+    """The smallest 2^a · 3^b · 5^c that is at least ``minimum``; FFT libraries are slow on larger prime factors.
+
+    Example:
+        >>> fast_fft_length(264_599), fast_fft_length(7)
+        (270000, 8)
+    """
+    best: int = 1 << max(minimum - 1, 0).bit_length()
+    five = 1
+    while five < best:
+        odd = five
+        while odd < best:
+            quotient = -(-minimum // odd)
+            best = min(best, odd << (quotient - 1).bit_length())
+            odd *= 3
+        five *= 5
+    return best
+
+
+def convolve(waveform: Tensor, rir: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+    """Convolve each clip with its response, by FFT, and keep the clip's length.
+
+        y(t) = Σ_k rir(k) · x(t - k),    0 ≤ t < time
+
+    Nothing is shifted or scaled: where the response begins with its direct path, events stay where they were, and the
+    level is the response's affair. What rings on after the clip's end is cut off.
+
+    Args:
+        waveform: (batch, channel, time), floating point.
+        rir: (batch, channel, taps); batch and channel may be 1, one response for all.
+        lengths: (batch,) valid samples; the samples beyond them stay as they are. None: all are valid.
+
+    Returns:
+        A new tensor like waveform.
+
+    Raises:
+        ShapeError: waveform is not (batch, channel, time) floating point, or the response does not fit it.
+
+    Example:
+        >>> convolve(torch.tensor([[[1.0, 0.0, 2.0]]]), torch.tensor([[[1.0, 0.5]]])).round(decimals=4)
+        tensor([[[1.0000, 0.5000, 2.0000]]])
+    """
+    check_waveform(waveform)
+    if rir.dim() != 3 or any(r not in (1, w) for r, w in zip(rir.shape[:2], waveform.shape[:2], strict=True)):
+        raise ShapeError(
+            f"rir: got {tuple(rir.shape)}, must be (batch, channel, taps) with the batch and channels of waveform, "
+            f"{tuple(waveform.shape)}, or 1."
+        )
+    clean = at_least_float32(waveform)
+    num_samples = waveform.shape[-1]
+    rir = rir[..., :num_samples].to(clean.dtype)  # later taps reach no sample that is kept
+    # Long enough that the end of the tail does not wrap around onto the beginning.
+    n_fft = fast_fft_length(num_samples + rir.shape[-1] - 1)
+    spectrum = torch.fft.rfft(clean, n=n_fft) * torch.fft.rfft(rir, n=n_fft)
+    wet: Tensor = torch.fft.irfft(spectrum, n=n_fft)[..., :num_samples]
+    if lengths is not None:
+        wet = torch.where(valid_samples(lengths, num_samples), wet, clean)
+    return wet.to(waveform.dtype)
+
+
+def synthetic_rir(keys: Tensor, *, rt60_seconds: Tensor, drr_db: Tensor, sample_rate: int, num_samples: int) -> Tensor:
+    """Responses of made-up rooms: the direct path at index 0, then Gaussian noise that decays exponentially.
+
+        h(0) = d,    h(t) = g · n(t) · 10^(-3·t / (rt60·sample_rate))  for t > 0
+
+    d and g are such that d² / Σ h(t>0)² is the direct-to-reverberant ratio and Σ h² = 1. So a signal whose spectrum is
+    flat keeps its level on average, and a tone's level depends on the room, as it does in one.
+
+    Args:
+        keys: (batch, 2) int32; equal keys give equal rooms, on every device.
+        rt60_seconds: (batch,) seconds in which the tail falls by 60 dB, above 0.
+        drr_db: (batch,) direct-to-reverberant ratio in dB.
+        sample_rate: in Hz.
+        num_samples: length of a response; the tail is cut off there.
+
+    Returns:
+        (batch, num_samples) float32 on the keys' device.
+
+    Reference:
+        Polack: La transmission de l'énergie sonore dans les salles, 1988 (decaying noise as the model of a late tail).
+        There is no early pattern of reflections here and no dependence of the decay on frequency.
+
+    Example:
+        >>> keys, one = torch.tensor([[1, 2]], dtype=torch.int32), torch.ones(1)
+        >>> rir = synthetic_rir(keys, rt60_seconds=one, drr_db=0 * one, sample_rate=8000, num_samples=8000)
+        >>> (rir[:, 0] ** 2).round(decimals=4), (rir**2).sum().round(decimals=4)
+        (tensor([0.5000]), tensor(1.))
+    """
+    time_seconds = torch.arange(1, num_samples, dtype=torch.float32, device=keys.device) / sample_rate
+    decay = torch.exp(time_seconds * (-3.0 * math.log(10.0) / rt60_seconds.float()[:, None]))
+    tail = gaussian(keys, num_samples - 1) * decay
+    ratio = torch.pow(10.0, drr_db.float()[:, None] / 10.0)
+    norm = torch.linalg.vector_norm(tail, dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.cat([torch.sqrt(ratio / (1 + ratio)), tail / norm / torch.sqrt(1 + ratio)], dim=1)

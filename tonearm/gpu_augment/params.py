@@ -1,0 +1,83 @@
+"""What augmentation will do to a batch, decided on the host and sent to the device in one copy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one effect does to one batch: which clips it touches, and with what parameters.
+
+    Attributes:
+        clips: (n,) int64, the rows of the batch to gather.
+        rows: (n, 1 + parameters) float64, one row a gathered clip. Column 0 is 1 where the effect is on. It is 0 for
+            clips that only fill the set up to a fixed size; they come out as they went in.
+        padded: whether such clips may be among them.
+    """
+
+    clips: Tensor
+    rows: Tensor
+    padded: bool
+
+    @classmethod
+    def choose(cls, on: Tensor, parameters: Tensor, gather_sizes: Sequence[int] | None) -> "Step":
+        """The step for a batch, from everyone's parameters and who is on.
+
+        Args:
+            on: (batch,) bool, on the CPU.
+            parameters: (batch, parameters) float64, on the CPU.
+            gather_sizes: fill the set up to the next of these sizes with clips that are off. None: gather no more than
+                who is on.
+        """
+        clips = on.nonzero().squeeze(1)
+        if gather_sizes is not None:
+            wanted = min((size for size in gather_sizes if size >= len(clips)), default=len(on))
+            clips = torch.cat([clips, (~on).nonzero().squeeze(1)[: wanted - len(clips)]])
+        rows = torch.cat([on[:, None].double(), parameters], dim=1)
+        return cls(clips=clips, rows=rows[clips], padded=gather_sizes is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Params:
+    """Everything that was drawn for one batch; applied again, it does the same again.
+
+    Attributes:
+        batch_size: clips of the batch it was drawn for.
+        num_samples: size of that batch's last axis.
+        steps: one for each effect, in the order in which they run.
+    """
+
+    batch_size: int
+    num_samples: int
+    steps: tuple[Step, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lies; that must be where the waveform is."""
+        return self.steps[0].clips.device if self.steps else torch.device("cpu")
+
+    def to(self, device: torch.device | str) -> "Params":
+        """The same on ``device``. However many effects there are, one buffer is copied, and the host does not wait."""
+        device = torch.device(device)
+        if device == self.device or not self.steps:
+            return self
+        # Indices and parameters share an int64 buffer; float64 is as wide, so that it is only looked at differently.
+        sizes = [size for step in self.steps for size in (step.clips.numel(), step.rows.numel())]
+        buffer = torch.cat(
+            [part for step in self.steps for part in (step.clips, step.rows.view(torch.int64).flatten())]
+        )
+        if device.type == "cuda" and buffer.device.type == "cpu":
+            buffer = buffer.pin_memory()
+        parts = torch.split(buffer.to(device, non_blocking=True), sizes)
+        steps = tuple(
+            Step(clips=clips, rows=rows.view(torch.float64).view(step.rows.shape), padded=step.padded)
+            for step, clips, rows in zip(self.steps, parts[0::2], parts[1::2], strict=True)
+        )
+        return Params(self.batch_size, self.num_samples, steps)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(str(len(step.clips)) for step in self.steps)
+        return f"Params(batch_size={self.batch_size}, num_samples={self.num_samples}, clips a step=[{counts}])"
