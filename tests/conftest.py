@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does, before torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as the command does, before torch is imported
 
 import pytest
 import torch

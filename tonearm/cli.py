@@ -44,8 +44,8 @@ Overrides = Annotated[
 def main() -> None:
     """Run the command line; leaves with 0 done, 1 the run failed, 2 the request was wrong."""
     # OpenMP's threads spin while they wait for each other. Beside decoding threads, or anything else that runs, that
-    # takes the very cores they wait for. Read when torch loads the library, so set before.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # takes the very cores they wait for: let them sleep soon (docs/design/loader.md). Read when torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     debug = "--debug" in sys.argv
     try:

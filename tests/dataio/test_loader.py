@@ -232,7 +232,9 @@ def test_dali_that_fails_names_the_culprit_and_works_again(recordings: Path, mon
         return np.zeros_like(data) if row == 2 else data
 
     monkeypatch.setattr(Dataset, "payload", broken)
-    decoder = DaliDecoder(dataset, batch_size=4, device=torch.device("cpu"), num_threads=1, verify="first")
+    decoder = DaliDecoder(
+        dataset, batch_size=4, num_samples=1000, device=torch.device("cpu"), num_threads=1, verify="first"
+    )
     bad = Excerpts(np.arange(4), np.zeros(4, np.int64), np.full(4, 1000), 1000)
     with pytest.raises(ShardError, match=f"clip '{dataset.clip_id(2)}': does not decode"):
         decoder(bad)

@@ -22,38 +22,54 @@ class DaliDecoder:
     """Decodes batches of up to ``batch_size`` clips of any codec with ``num_threads`` threads onto ``device``."""
 
     def __init__(
-        self, dataset: Dataset, *, batch_size: int, device: torch.device, num_threads: int, verify: Verify
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        num_samples: int,
+        device: torch.device,
+        num_threads: int,
+        verify: Verify,
     ) -> None:
         self._dataset, self._verify = dataset, verify
         self._settings = (batch_size, num_threads, device)
+        self._num_samples = num_samples
         self._pipeline: Pipeline | None = None
-        self._num_samples = -1
 
     def __call__(self, excerpts: Excerpts) -> Tensor:
         """Decode a batch; see :class:`tonearm.dataio.excerpts.Decoder`."""
-        if self._pipeline is None or self._num_samples != excerpts.num_samples:
-            self._pipeline = self._build(excerpts.num_samples)
+        if self._pipeline is None:
+            self._pipeline = self._build()
         # The views must live until run() returns; with a queue of depth 1 the pipeline keeps none of them after that.
-        if self._dataset.header.codec == "pcm16":
-            frames = self._dataset.table.num_frames
-            clips = [self._dataset.pcm(int(row), 0, int(frames[row]), verify=self._verify) for row in excerpts.rows]
+        starts = excerpts.starts.astype(np.int32)[:, None]
+        rows = excerpts.rows.tolist()
+        if self._dataset.header.codec == "pcm16":  # the excerpt itself is at hand, there is nothing to cut
+            places = zip(rows, excerpts.starts.tolist(), excerpts.counts.tolist(), strict=True)
+            clips = [self._dataset.pcm(row, start, count, verify=self._verify) for row, start, count in places]
+            starts[:] = 0
         else:
-            clips = [self._dataset.payload(int(row), verify=self._verify) for row in excerpts.rows]
+            clips = [self._dataset.payload(row, verify=self._verify) for row in rows]
         try:
             self._pipeline.feed_input("clips", clips)
-            self._pipeline.feed_input("starts", excerpts.starts.astype(np.int32)[:, None])
+            self._pipeline.feed_input("starts", starts)
             (output,) = self._pipeline.run()
             batch = torch.utils.dlpack.from_dlpack(output.as_tensor())
         except RuntimeError as error:
             self._pipeline = None  # a pipeline that failed is not used again
-            for row in excerpts.rows:
-                decode_clip(self._dataset, int(row), verify=self._verify)
+            for row in rows:
+                decode_clip(self._dataset, row, verify=self._verify)
             raise RunError(f"DALI failed on a batch whose clips soundfile decodes: {error}") from error
+        gpu = batch.device.type == "cuda"
+        waveform = batch.to(torch.float32, copy=gpu)
         if batch.dtype == torch.int16:
-            batch = batch.to(torch.float32).mul_(1 / FULL_SCALE)
-        return batch.transpose(1, 2).contiguous()
+            waveform.mul_(1 / FULL_SCALE)
+        if gpu:
+            # DALI takes its buffer back as soon as ``batch`` is gone, and knows nothing of torch's streams: wait until
+            # the copy is through. This holds up the loader's thread alone.
+            torch.cuda.current_stream(batch.device).synchronize()
+        return waveform.transpose(1, 2).contiguous()
 
-    def _build(self, num_samples: int) -> Any:
+    def _build(self) -> Any:
         batch_size, num_threads, device = self._settings
         gpu = device.type == "cuda"
         device_id = (device.index or 0) if gpu else None
@@ -76,9 +92,8 @@ class DaliDecoder:
                 # 16-bit FLAC is exact as int16; files of any depth are decoded to float
                 audio, _ = fn.decoders.audio(audio, dtype=types.INT16 if codec == "flac" else types.FLOAT)
             audio = fn.slice(
-                audio, start=starts, shape=[num_samples], axes=[0], out_of_bounds_policy="pad", fill_values=0
+                audio, start=starts, shape=[self._num_samples], axes=[0], out_of_bounds_policy="pad", fill_values=0
             )
             pipeline.set_outputs(audio.gpu() if gpu else audio)
         pipeline.build()
-        self._num_samples = num_samples
         return pipeline

@@ -96,7 +96,7 @@ class ClipLoader:
         cores = available_cores()
         threads = num_threads or (max(1, cores - 1) if self.device.type == "cuda" else cores)
         self.backend = _choose_backend(backend, dataset)
-        self._decoder = _make_decoder(self.backend, dataset, batch_size, self.device, threads, verify)
+        self._decoder = self._make_decoder(threads, verify)
         self._targets = torch.from_numpy(dataset.table.targets(np.arange(len(dataset)), len(dataset.class_names)))
 
     def __len__(self) -> int:
@@ -115,6 +115,22 @@ class ClipLoader:
                 yield self._load(Excerpts(order[part], starts[part], counts[part], self.num_samples))
 
         return _prefetch(produce(), self.device)
+
+    def _make_decoder(self, num_threads: int, verify: Verify) -> Decoder:
+        if self.backend == "copy":
+            return Pcm16Decoder(self.dataset, device=self.device, num_threads=num_threads, verify=verify)
+        if self.backend == "soundfile":
+            return SoundfileDecoder(self.dataset, device=self.device, verify=verify)
+        from tonearm.dataio.decode_dali import DaliDecoder
+
+        return DaliDecoder(
+            self.dataset,
+            batch_size=self.batch_size,
+            num_samples=self.num_samples,
+            device=self.device,
+            num_threads=num_threads,
+            verify=verify,
+        )
 
     def _plan(self, epoch: int) -> tuple[Array, Array, Array]:
         """The rows, first frames and valid frames of an epoch, in order."""
@@ -151,17 +167,6 @@ def _choose_backend(backend: Backend, dataset: Dataset) -> Backend:
     if codec == "pcm16":
         return "copy"
     return "dali" if has_dali else "soundfile"
-
-
-def _make_decoder(backend: Backend, dataset: Dataset, batch_size: int, device: torch.device, threads: int,
-                  verify: Verify) -> Decoder:  # fmt: skip
-    if backend == "copy":
-        return Pcm16Decoder(dataset, device=device, num_threads=threads, verify=verify)
-    if backend == "dali":
-        from tonearm.dataio.decode_dali import DaliDecoder
-
-        return DaliDecoder(dataset, batch_size=batch_size, device=device, num_threads=threads, verify=verify)
-    return SoundfileDecoder(dataset, device=device, verify=verify)
 
 
 def _prefetch(batches: Iterator[AudioBatch], device: torch.device) -> Iterator[AudioBatch]:

@@ -6,7 +6,7 @@ from tonearm.errors import ShapeError
 from tonearm.gpu_augment import reference
 from tonearm.gpu_augment.functional import add_noise, white_noise
 
-SNR_TOLERANCE_DB = 0.05  # what issue 4 asks for; float32 sums leave far less
+SNR_TOLERANCE_DB = 0.05  # what is promised; float32 sums leave far less
 FLOAT32_ROUNDING = 2e-6
 
 KEYS = torch.tensor([[1, 2], [3, 4], [5, 6]], dtype=torch.int32)
