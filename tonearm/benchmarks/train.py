@@ -9,8 +9,9 @@ from tonearm.benchmarks.environment import current_environment
 from tonearm.benchmarks.harness import Contestant, Role, measure
 from tonearm.benchmarks.report import BenchmarkReport, build_report
 from tonearm.config import Config
-from tonearm.dataio import ClipLoader, Dataset
+from tonearm.dataio import Dataset
 from tonearm.errors import RequestError
+from tonearm.training.batches import training_loader
 from tonearm.training.precision import resolve_precision
 from tonearm.training.step import TrainingStep
 
@@ -45,15 +46,7 @@ def bench_train(
     device = torch.device(device)
     environment = current_environment(device)
     settings = config.train
-    loader = ClipLoader(
-        dataset,
-        batch_size=settings.batch_size,
-        duration_seconds=settings.duration_seconds,
-        device=device,
-        shuffle=True,
-        seed=settings.seed,
-        num_threads=settings.decode_threads,
-    )
+    loader = training_loader(dataset, settings, device)
     if num_batches > len(loader):
         raise RequestError(
             f"{dataset.root} has {len(loader)} batches of {settings.batch_size}; ask for at most as many."

@@ -7,9 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from tonearm.batch import AudioBatch
-from tonearm.config import TrainConfig
-from tonearm.dataio.dataset import Dataset
-from tonearm.dataio.loader import ClipLoader
 from tonearm.training.precision import Precision
 
 
@@ -26,17 +23,6 @@ class Evaluation:
     accuracy: float
     scores: Tensor
     targets: Tensor
-
-
-def evaluation_loader(held_out: Dataset, settings: TrainConfig, device: torch.device) -> ClipLoader:
-    """Batches of held-out clips, in order, from their beginning, as long as the configuration says."""
-    return ClipLoader(
-        held_out,
-        batch_size=settings.batch_size,
-        duration_seconds=settings.evaluation_seconds,
-        device=device,
-        num_threads=settings.decode_threads,
-    )
 
 
 def accuracy(scores: Tensor, targets: Tensor) -> float:

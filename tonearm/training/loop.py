@@ -18,9 +18,10 @@ from tonearm.dataio.dataset import Dataset
 from tonearm.dataio.loader import ClipLoader
 from tonearm.errors import RequestError, RunError
 from tonearm.models import LogMel
+from tonearm.training.batches import evaluation_loader, training_loader
 from tonearm.training.checkpoint import LAST, Checkpoint, load_checkpoint, save_checkpoint
 from tonearm.training.clock import StageClock
-from tonearm.training.evaluate import evaluate, evaluation_loader
+from tonearm.training.evaluate import evaluate
 from tonearm.training.split import hold_out
 from tonearm.training.step import TrainingStep
 
@@ -83,15 +84,7 @@ def train(
     settings = config.train
     _check_fits(dataset, config)
     training, held_out, words = hold_out(dataset, fold=fold, seed=settings.seed)
-    loader = ClipLoader(
-        training,
-        batch_size=settings.batch_size,
-        duration_seconds=settings.duration_seconds,
-        device=device,
-        shuffle=True,
-        seed=settings.seed,
-        num_threads=settings.decode_threads,
-    )
+    loader = training_loader(training, settings, device)
     held_out_loader = evaluation_loader(held_out, settings, device)
     step = TrainingStep(
         config,

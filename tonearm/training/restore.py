@@ -8,8 +8,9 @@ import torch
 from tonearm.config import Config, load_config
 from tonearm.dataio.dataset import Dataset
 from tonearm.errors import RequestError, RunError
+from tonearm.training.batches import evaluation_loader
 from tonearm.training.checkpoint import Checkpoint, load_checkpoint
-from tonearm.training.evaluate import evaluate, evaluation_loader
+from tonearm.training.evaluate import evaluate
 from tonearm.training.loop import CONFIG
 from tonearm.training.precision import resolve_precision
 from tonearm.training.split import hold_out
