@@ -1,6 +1,8 @@
 """The command line as a user meets it: what it prints, how it leaves, and that no request ends in a traceback."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -70,7 +72,7 @@ def test_from_recordings_to_a_score(tmp_path: Path, tonearm: Run) -> None:
     code, out, _ = tonearm("train", "out", "train.lr=0.005", "--config", "c.yaml", "--run", "run", "--device", "cpu")
     assert code == 0
     lines = out.splitlines()
-    assert "2 clips at random (seed 0)" in lines[0]
+    assert "a random tenth of the recordings, seed 0" in lines[0]
     assert lines[1].startswith("epoch   1/2  loss ")
     assert lines[-1].startswith("limited by ")
     assert "lr: 0.005" in (tmp_path / "run" / "config.yaml").read_text()
@@ -100,7 +102,11 @@ WRONG_REQUESTS = [
     (("verify", "in"), "not a packed dataset"),
     (("train", "nowhere", "--config", "esc10"), "nowhere: no such folder"),
     (("train", "out", "--config", "nowhere.yaml"), "nowhere.yaml: no such file"),
-    (("train", "out"), "needs either --config FILE"),
+    (("train", "out"), "train needs --config FILE"),
+    (("train", "out", "--resume", "run", "--fold", "2"), "no --config, --fold, --run or key=value beside it"),
+    (("train", "in", "--config", "esc10"), "not a packed dataset"),
+    (("evaluate", "out", "out"), "Are the arguments swapped?"),
+    (("pack", "folder", "in", "in"), "holds other files, 'class0' for one"),
     (("train", "out", "--config", "esc10"), "sample_rate is 44100 in the configuration, but"),
     (("train", "out", "--config", "esc10", "sample_rate=8000", "--fold", "3"), "no fold 3; its clips have no fold"),
     (("train", "out", "--config", "esc10", "train.epoch=3"), "Did you mean 'epochs'"),
@@ -188,3 +194,25 @@ def test_help_of_every_command_is_short_and_there() -> None:
             [sys.executable, "-m", "tonearm", *words, "--help"], check=True, capture_output=True, text=True
         )
         assert "Usage: tonearm" in done.stdout
+
+
+def test_ctrl_c_says_how_to_go_on(packed: Path, tonearm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("tonearm.dataio.verify.inspect_dataset", interrupt)
+    code, _, err = tonearm("inspect", packed)
+    assert code == 1
+    assert "interrupted. What was written is whole" in one_paragraph(err)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_nobody_foresaw_is_a_paragraph_too(packed: Path, tonearm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("tonearm.dataio.verify.inspect_dataset", fail)
+    code, _, err = tonearm("inspect", packed)
+    assert code == 1
+    assert "failed, MemoryError: no more is known. --debug shows where." in one_paragraph(err)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,18 +49,28 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     debug = "--debug" in sys.argv
+    before = signal.signal(signal.SIGINT, _interrupt)
     try:
-        app(args=[word for word in sys.argv[1:] if word != "--debug"], prog_name="tonearm", standalone_mode=True)
-    except TonearmError as error:
+        app([word for word in sys.argv[1:] if word != "--debug"], prog_name="tonearm")
+    except _InterruptedError:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nobody needs a second one while things close
+        _fail("interrupted. What was written is whole: run the same pack again, or train with --resume RUN.", 1)
+    except Exception as error:
         if debug:
             raise
-        _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted. What was written is whole; the same command goes on from there.", 1)
-    except OSError as error:
-        if debug:
-            raise
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}.", 1)
+        if isinstance(error, TonearmError):
+            _fail(str(error), error.exit_code)
+        _fail(f"failed, {type(error).__name__}: {str(error) or 'no more is known'}. --debug shows where.", 1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _InterruptedError(BaseException):
+    """Ctrl-C; typer would take a KeyboardInterrupt and leave without a word."""
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise _InterruptedError
 
 
 @app.callback(invoke_without_command=True)
@@ -95,13 +106,14 @@ def pack(
     codec: Annotated[str, typer.Option(help="pcm16 (fastest), flac (half the size) or source (as it is).")] = "pcm16",
     sample_rate: Annotated[int | None, typer.Option(help="Hz; by default the files' most common rate.")] = None,
     channels: Annotated[int, typer.Option(help="Channels; 1 averages them.")] = 1,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
-    shard_mib: Annotated[int | None, typer.Option(help="Size of a shard; by default at most 256.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+    shard_mib: Annotated[int | None, typer.Option(min=1, help="Size of a shard; by default at most 256.")] = None,
     on_error: Annotated[str, typer.Option(help="quarantine: set unreadable files aside; fail: stop.")] = "quarantine",
     as_json: Json = False,
 ) -> None:
     """Pack a dataset into HDF5 shards; run again after an interruption, it goes on where it stopped."""
     from tonearm.dataio import pack_dataset, read_manifest
+    from tonearm.dataio.workers import available_cores
 
     manifest = read_manifest(layout, source)
     leaks = manifest.leaks()
@@ -110,8 +122,9 @@ def pack(
               f"({len(leaks)} recordings): held-out accuracy will look better than it is.")  # fmt: skip
     with _progress("packing", quiet=as_json) as progress:
         summary = pack_dataset(
-            manifest, out, codec=codec, sample_rate=sample_rate, num_channels=channels, num_workers=workers,
-            shard_bytes=None if shard_mib is None else shard_mib << 20, on_error=on_error, progress=progress,
+            manifest, out, codec=codec, sample_rate=sample_rate, num_channels=channels,
+            num_workers=workers or available_cores(), shard_bytes=None if shard_mib is None else shard_mib << 20,
+            on_error=on_error, progress=progress,
         )  # fmt: skip
     if as_json:
         rejects = [vars(reject) for reject in summary.rejects]
@@ -180,21 +193,22 @@ def train(
     from tonearm.config import load_config
     from tonearm.dataio import open_dataset
     from tonearm.recipes import find_config
-    from tonearm.training.checkpoint import load_checkpoint
-    from tonearm.training.loop import CONFIG
+    from tonearm.training.checkpoint import load_checkpoint, saved_config
     from tonearm.training.loop import train as run_training
 
     where = _device(device)
     dataset = open_dataset(data)
-    if (config is None) == (resume is None):
-        raise RequestError("train needs either --config FILE, to begin a run, or --resume RUN, to go on with one.")
     if resume is not None:
-        if overrides or run:
-            raise RequestError("--resume goes on with the run as it was begun: no --run and no key=value beside it.")
-        fold = load_checkpoint(resume, device=where).fold
-        run, settings = resume, load_config(resume / CONFIG)
+        if config or overrides or run or fold is not None:
+            raise RequestError(
+                "--resume goes on with a run as it was begun: no --config, --fold, --run or key=value beside it."
+            )
+        checkpoint = load_checkpoint(resume, device=where)
+        run, fold, settings = resume, checkpoint.fold, saved_config(resume, checkpoint)
+    elif config is None:
+        raise RequestError("train needs --config FILE, to begin a run, or --resume RUN, to go on with one.")
     else:
-        settings = load_config(find_config(config or ""), overrides or (), seed_dialect=_dialect(seed_dialect))
+        settings = load_config(find_config(config), overrides or (), seed_dialect=_dialect(seed_dialect))
         run = run or _new_run(dataset.header.name, fold)
     if settings.pretrain is not None:
         _warn("the configuration has a pretrain block; this version trains on one dataset and does not use it.")
@@ -210,15 +224,15 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)],
     data: Data,
-    fold: Annotated[int | None, typer.Option(help="Score this fold; by default what the run held out.")] = None,
+    split: Annotated[str | None, typer.Option(help="val or test; by default what the run held out.")] = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Score a trained model on the clips that its run held out, or on another fold."""
+    """Score a trained model on clips it has not learnt from: those that its run held out, or a published split."""
     from tonearm.dataio import open_dataset
     from tonearm.training.restore import evaluate_run
 
-    found = evaluate_run(run, open_dataset(data), fold=fold, device=_device(device))
+    found = evaluate_run(run, open_dataset(data), device=_device(device), split=split)
     if as_json:
         _print_json(vars(found))
     else:
@@ -312,13 +326,14 @@ def bench_report_command(
 
 @config_app.command("translate")
 def config_translate(
-    file: Annotated[Path, typer.Argument(help="A seed's config.yaml, or one of ours.", show_default=False)],
+    file: Annotated[str, typer.Argument(help="A seed's config.yaml, or one of ours.", show_default=False)],
     seed_dialect: Annotated[str, typer.Option(help="Which README the file follows: en or ru.")] = "en",
 ) -> None:
     """Print a configuration in our schema; what could not be kept is said on standard error."""
     from tonearm.config import dump_config, load_config_and_notes
+    from tonearm.recipes import find_config
 
-    config, notes = load_config_and_notes(file, seed_dialect=_dialect(seed_dialect))
+    config, notes = load_config_and_notes(find_config(file), seed_dialect=_dialect(seed_dialect))
     for note in notes:
         _warn(note)
     print(dump_config(config), end="")

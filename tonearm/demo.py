@@ -55,7 +55,7 @@ def run_demo(folder: Path, *, say: Callable[[str], None], show: Callable[[Benchm
     config = load_config(find_config("demo"))
     train(dataset, config, run=folder / "run", fold=HELD_OUT_FOLD, device=device, say=say)
     headline("evaluate: the checkpoint, loaded again, on the fold it has not seen")
-    score = evaluate_run(folder / "run", dataset, fold=None, device=device)
+    score = evaluate_run(folder / "run", dataset, device=device)
     say(f"held-out accuracy {score.accuracy:.3f} on {score.num_clips} clips ({score.held_out})")
 
     headline("benchmark: clips/s of each part beside its ceiling")

@@ -100,6 +100,8 @@ def test_csv_takes_its_optional_columns(tmp_path: Path) -> None:
         ("path,label\na.wav,\n", "line 2: the column 'label' is empty"),
         ("path,label\na.wav,dog,extra\n", "more cells than columns"),
         ("path,label\n", "no clips found"),
+        ("path,label,Fold\na.wav,dog,1\n", "there is a column 'Fold'; call it 'fold'"),
+        ("path;label\na.wav;dog\n", "found: path;label"),
         ("", "missing: label, path"),
     ],
 )
@@ -117,3 +119,7 @@ def test_csv_that_is_not_text_or_not_there(tmp_path: Path) -> None:
         read_manifest("csv", table)
     with pytest.raises(ManifestError, match="no such file"):
         read_manifest("csv", tmp_path / "none.csv")
+    with pytest.raises(ManifestError, match="a folder; name the CSV file"):
+        read_manifest("csv", tmp_path)
+    with pytest.raises(ManifestError, match="no meta/esc50.csv in it"):
+        read_manifest("esc50", tmp_path)

@@ -159,6 +159,7 @@ def test_a_dataset_pickles_as_its_path(dataset: Dataset) -> None:
         ({"batch_size": 15, "shuffle": True}, "batch_size is 15, but there are only 14 clips"),
         ({"duration_seconds": 0.0}, "duration_seconds is 0.0"),
         ({"duration_seconds": float("nan")}, "duration_seconds is nan"),
+        ({"num_threads": 0}, "num_threads is 0"),
         ({"backend": "ffmpeg"}, "unknown backend 'ffmpeg'"),
     ],
 )
@@ -273,3 +274,41 @@ def test_the_gpu_gets_the_same_samples(recordings: Path, codec: str) -> None:
         for left, right in zip(on_gpu, on_cpu, strict=True):
             assert left.waveform.device.type == "cuda"
             assert torch.equal(left.waveform.cpu(), right.waveform)
+
+
+@pytest.mark.parametrize("backend", ["copy", "dali", "soundfile"])
+def test_two_iterators_may_live_at_once(dataset: Dataset, backend: str) -> None:
+    if backend == "dali":
+        pytest.importorskip("nvidia.dali")
+    loader = ClipLoader(dataset, batch_size=2, backend=backend)  # type: ignore[arg-type]
+    pairs = list(zip(loader, loader, strict=True))
+    assert len(pairs) == 7
+    for left, right in pairs:
+        assert torch.equal(left.waveform, right.waveform)
+
+
+def test_more_shards_than_may_be_mapped_at_once(
+    tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tonearm.dataio.dataset._MAX_MAPPED", 2)
+    pack_dataset(read_manifest("csv", recordings / "in" / "clips.csv"), tmp_path / "out", shard_bytes=8000)
+    dataset = open_dataset(tmp_path / "out")
+    assert len({int(number) for number in dataset.table.shard}) > 4
+    views = [dataset.payload(row) for row in range(len(dataset))]
+    assert len(dataset._shards._open) == 2
+    for row, view in enumerate(views):
+        assert np.array_equal(view, dataset.payload(row))
+
+
+def test_equal_content_has_an_equal_hash(recordings: Path, tmp_path: Path) -> None:
+    manifest = read_manifest("csv", recordings / "in" / "clips.csv")
+    for name in ("one", "two"):
+        pack_dataset(manifest, tmp_path / name)
+    one, two = open_dataset(tmp_path / "one"), open_dataset(tmp_path / "two")
+    assert one.sha256 == two.sha256 == one.where(fold=1).sha256
+    assert one.sha256 != open_dataset(recordings / "flac").sha256
+
+
+def test_a_gpu_that_is_not_there_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(RequestError, match=r"device cuda:99: torch can use \d+ GPUs on this machine"):
+        ClipLoader(dataset, device="cuda:99")

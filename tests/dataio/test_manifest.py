@@ -63,6 +63,17 @@ def test_find_audio_takes_audio_and_leaves_hidden_files(tmp_path: Path) -> None:
     assert [path.relative_to(tmp_path).as_posix() for path in find_audio(tmp_path)] == ["a/y.flac", "b/x.WAV"]
     with pytest.raises(ManifestError, match="no such folder"):
         find_audio(tmp_path / "missing")
+    with pytest.raises(ManifestError, match="a file, not a folder"):
+        find_audio(tmp_path / "a" / "notes.txt")
+
+
+def test_find_audio_follows_links_once_and_takes_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.wav").touch()
+    (tmp_path / "in" / "kick.wav").mkdir(parents=True)
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "round").symlink_to(tmp_path / "in")
+    assert [path.relative_to(tmp_path / "in").as_posix() for path in find_audio(tmp_path / "in")] == ["linked/x.wav"]
 
 
 def test_index_labels_sorts_names() -> None:

@@ -107,7 +107,7 @@ def test_a_shard_of_rejects_alone_is_still_a_shard(tmp_path: Path) -> None:
 def test_no_readable_clip_is_an_error_that_says_why(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav"):
         (tmp_path / name).write_bytes(b"junk")
-    with pytest.raises(RunError, match=r"none of the 2 clips can be read. The first, a.wav: not readable as audio"):
+    with pytest.raises(RunError, match=r"made in .*: none of the 2 clips can be read. The first, a.wav: not readable"):
         pack_dataset(manifest_of(tmp_path, ["a.wav", "b.wav"]), tmp_path / "out")
 
 
@@ -206,7 +206,8 @@ def test_mixed_rates_and_channels_are_brought_to_the_most_common(tmp_path: Path)
     [
         ({"codec": "mp3"}, "unknown codec 'mp3'; there are pcm16, flac, source"),
         ({"sample_rate": 10}, "sample rate 10; it may be 1000 to 768000 Hz"),
-        ({"num_workers": 0}, "workers is 0"),
+        ({"num_workers": 0}, r"num_workers \(--workers\) is 0"),
+        ({"shard_bytes": 0}, r"shard_bytes \(--shard-mib\) is 0"),
         ({"on_error": "ignore"}, "it may be quarantine or fail"),
         ({"num_channels": 0}, "0 channels"),
     ],
@@ -215,3 +216,75 @@ def test_wrong_settings_say_what_they_may_be(tmp_path: Path, settings: dict[str,
     write(tmp_path / "in" / "a.wav", sound())
     with pytest.raises(RequestError, match=message):
         pack_dataset(manifest_of(tmp_path / "in", ["a.wav"]), tmp_path / "out", **settings)  # type: ignore[arg-type]
+
+
+def test_a_recording_that_was_replaced_is_packed_again(tmp_path: Path) -> None:
+    manifest = read_manifest("folder", folder_of(tmp_path / "in"))
+    pack_dataset(manifest, tmp_path / "out", shard_bytes=SHARD_BYTES)
+    write(tmp_path / "in" / "class0" / "clip00.wav", sound(4000, seed=99))
+    later = (tmp_path / "out" / "shard-00000.h5").stat().st_mtime_ns + 10**9
+    os.utime(tmp_path / "in" / "class0" / "clip00.wav", ns=(later, later))
+    summary = pack_dataset(manifest, tmp_path / "out", shard_bytes=SHARD_BYTES)
+    assert summary.num_kept == summary.num_shards - 1
+    assert np.array_equal(decode_clip(open_dataset(tmp_path / "out"), 0), sound(4000, seed=99) / np.float32(32768))
+
+
+def test_a_folder_with_other_files_is_not_packed_into(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "in")
+    manifest = read_manifest("folder", root)
+    with pytest.raises(RequestError, match="holds other files, 'class0' for one"):
+        pack_dataset(manifest, root)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".thesis.part").touch()
+    with pytest.raises(RequestError, match="holds other files, '.thesis.part' for one"):
+        pack_dataset(manifest, tmp_path / "out")
+    assert (tmp_path / "out" / ".thesis.part").exists()
+
+
+def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    manifest = read_manifest("folder", folder_of(tmp_path / "in"))
+    (tmp_path / "out").mkdir()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for pid in (dead.pid, os.getpid()):
+        (tmp_path / "out" / f".shard-00000.h5.{pid}.part").touch()
+    (tmp_path / "out" / f".index.json.{dead.pid}.part").touch()
+    pack_dataset(manifest, tmp_path / "out", shard_bytes=SHARD_BYTES)
+    assert not list((tmp_path / "out").glob(f"*.{dead.pid}.part"))
+
+
+def test_source_is_judged_as_it_will_be_decoded(tmp_path: Path) -> None:
+    path = write(tmp_path / "in" / "a.wav", sound())
+    path.write_bytes(b"ID3\x04\x00\x00\x00\x00\x00\x0a" + b"\0" * 10 + path.read_bytes())
+    write(tmp_path / "in" / "b.wav", sound())
+    manifest = manifest_of(tmp_path / "in", ["a.wav", "b.wav"])
+    pack_dataset(manifest, tmp_path / "out", codec="source")
+    dataset = open_dataset(tmp_path / "out")
+    for row in range(len(dataset)):
+        assert len(decode_clip(dataset, row)) == dataset.table.num_frames[row]
+
+
+def test_a_disk_that_refuses_says_how_much_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tonearm.dataio.shards._create", full)
+    manifest = read_manifest("folder", folder_of(tmp_path / "in"))
+    with pytest.raises(RunError, match=r"shard-00000.h5: cannot be written \(No space left on device\); .* MB"):
+        pack_dataset(manifest, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_workers_that_die_are_one_paragraph(tmp_path: Path) -> None:
+    """As in a script without a guard: its workers die when they import it."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from tonearm.dataio import pack_dataset, read_manifest\n"
+        f"manifest = read_manifest('folder', {str(folder_of(tmp_path / 'in'))!r})\n"
+        f"pack_dataset(manifest, {str(tmp_path / 'out')!r}, num_workers=2, shard_bytes=30_000)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "tonearm.errors.RunError: a packing process died" in done.stderr
+    script.write_text(script.read_text().replace("num_workers=2, ", ""))
+    subprocess.run([sys.executable, str(script)], check=True)

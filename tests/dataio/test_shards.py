@@ -98,6 +98,8 @@ def edit_json(root: Path, change: Callable[[dict], None]) -> None:
         (lambda d: d.update(sample_rate=-1), "sample_rate"),
         (lambda d: d["shards"][0].update(file="../../etc/passwd"), "file"),
         (lambda d: d.update(surprise=1), "surprise"),
+        (lambda d: d.update(num_channels=10**30), "num_channels"),
+        (lambda d: d["shards"][0].update(audio_nbytes=10**30), "audio_nbytes"),
         (lambda d: d.update(index_sha256="0" * 64), "not the file that index.json describes"),
     ],
 )

@@ -46,8 +46,9 @@ def test_it_learns_and_says_how(dataset: Dataset, config: Config, tmp_path: Path
     assert [record["epoch"] for record in records] == list(range(1, 13))
     assert records[-1]["accuracy"] == result.accuracy
     assert records[-1]["loss"] < records[0]["loss"]
-    assert load_config(tmp_path / "run" / "config.yaml") == changed(config, epochs=12)
-    score = evaluate_run(tmp_path / "run", dataset, fold=None, device=CPU)
+    assert load_config(tmp_path / "run" / "config.yaml") == changed(config, epochs=12, precision="fp32")
+    (tmp_path / "run" / "config.yaml").unlink()  # the checkpoint carries all that is needed
+    score = evaluate_run(tmp_path / "run", dataset, device=CPU)
     assert (score.accuracy, score.num_clips, score.held_out) == (result.accuracy, 12, "fold 1")
 
 
@@ -85,7 +86,7 @@ def test_resuming_a_finished_run_scores_it_again(dataset: Dataset, config: Confi
     first = train(dataset, config, run=tmp_path / "run", fold=0, say=lambda _: None)
     again = train(dataset, config, run=tmp_path / "run", fold=0, resume=True, say=lambda _: None)
     assert (again.accuracy, again.epochs) == (first.accuracy, 4)
-    assert math.isnan(again.clips_per_second)
+    assert again.clips_per_second is None
 
 
 def test_a_resume_that_does_not_fit_says_what_differs(dataset: Dataset, config: Config, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_loss_that_explodes_stops_and_keeps_the_epoch_before(
 ) -> None:
     learn = loop._learn
     monkeypatch.setattr(loop, "_learn", lambda step, loader, epoch: math.nan if epoch else learn(step, loader, epoch))
-    with pytest.raises(RunError, match=r"the loss became nan in epoch 2. Lower train.lr"):
+    with pytest.raises(RunError, match=r"became nan in epoch 2; last.pt holds the epoch before. Lower train.lr"):
         train(dataset, config, run=tmp_path, fold=0, say=lambda _: None)
     assert load_checkpoint(tmp_path, device=CPU).epoch == 1
 
@@ -130,6 +131,7 @@ def test_epochs_zero_stops_when_it_no_longer_improves(dataset: Dataset, config: 
 
 def test_the_normalisation_comes_from_the_training_clips_alone(dataset: Dataset, config: Config) -> None:
     training, _, _ = hold_out(dataset, fold=2, seed=0)
+    config = changed(config, duration_seconds=None)
     step = TrainingStep(config, num_classes=3, sample_rate=8000, num_channels=1, device=CPU, batches_an_epoch=3)
     set_normalization(step, training)
     frames = []
@@ -162,25 +164,10 @@ def test_misfits_are_refused_before_anything_is_written(dataset: Dataset, config
 
 def test_evaluating_on_other_data_is_refused(dataset: Dataset, config: Config, tmp_path: Path) -> None:
     train(dataset, changed(config, epochs=1), run=tmp_path / "run", fold=0, say=lambda _: None)
-    other = dataclasses.replace(dataset, header=dataclasses.replace(dataset.header, class_names=("a", "b", "c")))
-    with pytest.raises(RequestError, match=r"was trained on classes .*'high'.* but .* has \('a', 'b', 'c'\)"):
-        evaluate_run(tmp_path / "run", other, fold=None, device=CPU)
-    checkpoint = tmp_path / "run" / "last.pt"
-    whole = checkpoint.read_bytes()
-    checkpoint.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RunError, match="damaged or not a checkpoint"):
-        evaluate_run(tmp_path / "run", dataset, fold=None, device=CPU)
-
-
-def test_a_pickle_in_place_of_a_checkpoint_is_not_run(tmp_path: Path) -> None:
-    class Evil:
-        def __reduce__(self) -> tuple[object, ...]:
-            return Path(tmp_path / "ran").touch, ()
-
-    torch.save({"version": 1, "epoch": Evil()}, tmp_path / "last.pt")
-    with pytest.raises(RunError, match="damaged or not a checkpoint"):
-        load_checkpoint(tmp_path, device=CPU)
-    assert not (tmp_path / "ran").exists()
+    with pytest.raises(RequestError, match="was trained on another dataset than"):
+        evaluate_run(tmp_path / "run", dataclasses.replace(dataset, sha256="0" * 64), device=CPU)
+    with pytest.raises(RequestError, match="no split 'test'; its clips have no split"):
+        evaluate_run(tmp_path / "run", dataset, device=CPU, split="test")
 
 
 @pytest.mark.gpu

@@ -26,6 +26,8 @@ def test_a_fold_is_held_out_whole(dataset: Dataset) -> None:
     assert words == "fold 2"
     with pytest.raises(RequestError, match="no fold 7; it has 0, 1, 2, 3"):
         hold_out(dataset, fold=7, seed=0)
+    loose = with_columns(dataset, fold=np.where(np.arange(48) < 5, -1, dataset.table.fold).astype(np.int32))
+    assert len(hold_out(loose, fold=2, seed=0)[0]) + int((loose.table.fold == 2).sum()) == 48  # no clip is lost
     with pytest.raises(RequestError, match="nothing is left to train on"):
         hold_out(dataset.where(fold=1), fold=1, seed=0)
 
@@ -33,7 +35,7 @@ def test_a_fold_is_held_out_whole(dataset: Dataset) -> None:
 def test_a_published_split_is_used(dataset: Dataset) -> None:
     split = np.where(np.arange(48) % 6 == 0, b"test", np.where(np.arange(48) % 6 == 1, b"val", b"train"))
     training, held_out, words = hold_out(with_columns(dataset, split=split), fold=None, seed=0)
-    assert (len(training), len(held_out), words) == (32, 8, "split test")
+    assert (len(training), len(held_out), words) == (32, 8, "split val")
 
 
 def test_without_folds_a_tenth_of_the_recordings_is_drawn(dataset: Dataset) -> None:
@@ -42,7 +44,7 @@ def test_without_folds_a_tenth_of_the_recordings_is_drawn(dataset: Dataset) -> N
     training, held_out, words = hold_out(loose, fold=None, seed=1)
     assert len(held_out) == 4  # one of twelve recordings
     assert set(held_out.table.group.tolist()).isdisjoint(training.table.group.tolist())
-    assert words == "4 clips at random (seed 1)"
+    assert words == "a random tenth of the recordings, seed 1"
     assert ids(hold_out(loose, fold=None, seed=1)[1]) == ids(held_out)
     assert any(ids(hold_out(loose, fold=None, seed=seed)[1]) != ids(held_out) for seed in range(2, 6))
     alone = with_columns(loose, group=np.full(48, b"one"))

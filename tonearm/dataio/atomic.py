@@ -1,11 +1,13 @@
 """Files that appear whole or not at all: written under a temporary name, flushed to the disk, then renamed."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY_SUFFIX = ".part"
+_TEMPORARY = re.compile(r"\.(.+)\.(\d+)" + re.escape(TEMPORARY_SUFFIX))  # .NAME.PID.part
 
 
 @contextmanager
@@ -33,10 +35,27 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of a process that was killed."""
+def remove_leftovers(folder: Path, names: Callable[[str], bool]) -> None:
+    """Remove temporary files that processes which live no more left for files called as ``names`` says."""
     for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-        path.unlink(missing_ok=True)
+        if is_leftover(path.name, names) and not _lives(int(_TEMPORARY.fullmatch(path.name)[2])):  # type: ignore[index]
+            path.unlink(missing_ok=True)
+
+
+def is_leftover(name: str, names: Callable[[str], bool]) -> bool:
+    """Whether ``name`` is that of a temporary file for a file called as ``names`` says."""
+    match = _TEMPORARY.fullmatch(name)
+    return match is not None and names(match[1])
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it lives and is somebody else's
+        return True
+    return True
 
 
 def _fsync_folder(folder: Path) -> None:

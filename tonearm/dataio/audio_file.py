@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from tonearm.dataio.containers import check_ogg, count_mpeg_frames
 from tonearm.errors import AudioError
 
 # A container whose header announces more bytes than the file has; libsndfile writes this into its log and reads on.
 _SHORT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-_STREAMED = 0xFFFFFF00  # sizes from here to 2**32 - 1 mean "not known when the header was written"
+_STREAMED = 0x7FFFF000  # sizes from here on mean "not known when the header was written" (sox, ffmpeg)
+_UNKNOWN_LENGTH = 2**62  # libsndfile's number of frames for a FLAC that was streamed is 2**63 - 1
+_MPEG_SLACK = 4 * 1152  # samples by which an MP3's counts differ: encoder delay, padding, the Xing frame
 _MAX_SAMPLES = 2**30  # 2 GiB as int16: more is not a clip, and headers can claim anything
 _BEYOND_FLOAT32 = frozenset({"PCM_32", "DOUBLE"})
 
@@ -50,23 +53,27 @@ def probe(path: Path) -> Probe:
         AudioError: missing, empty, not audio, cut short, or too long to be a clip. The message is the reason alone:
             the caller knows the name.
     """
-    if not path.is_file():
-        raise AudioError("no such file")
-    num_bytes = path.stat().st_size
-    if num_bytes == 0:
-        raise AudioError("the file is empty")
     try:
+        if not path.is_file():
+            raise AudioError("not a file" if path.exists() else "no such file")
+        num_bytes = path.stat().st_size
+        if num_bytes == 0:
+            raise AudioError("the file is empty")
         info = soundfile.info(str(path), verbose=True)
+    except AudioError:
+        raise
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise AudioError(f"not readable as audio ({_plain(error)})") from error
     announced = [(int(got), int(there)) for got, there in _SHORT.findall(info.extra_info)]
     if any(there < got < _STREAMED for got, there in announced):
         got, there = announced[0]
         raise AudioError(f"cut short: its header announces {got} bytes, {there} are there")
-    if info.format == "OGG" and not _ogg_has_end(path, num_bytes):
-        raise AudioError("cut short: the Ogg stream has no last page")
     if info.frames <= 0:
+        if info.format == "OGG":
+            check_ogg(path.read_bytes())  # one that lost its last page has no length
         raise AudioError("it holds no samples")
+    if info.frames >= _UNKNOWN_LENGTH:
+        raise AudioError("its header does not give its length; write it to WAV or FLAC again")
     if info.frames * info.channels > _MAX_SAMPLES:
         raise AudioError(f"{info.frames} frames of {info.channels} channels are too many for one clip; cut it up")
     return Probe(info.frames, info.samplerate, info.channels, info.format, info.subtype, num_bytes)
@@ -90,15 +97,29 @@ def read_samples(path: Path, header: Probe) -> np.ndarray[Any, Any]:
         dtype = "int16"
     else:
         dtype = "float64" if header.subtype in _BEYOND_FLOAT32 else "float32"
-    try:
-        samples, _ = soundfile.read(str(path), dtype=dtype, always_2d=True)
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        raise AudioError(f"does not decode ({_plain(error)})") from error
-    if len(samples) < header.num_frames:
+    samples = _decode(str(path), dtype)
+    judge(samples, header, path)
+    return samples
+
+
+def judge(samples: np.ndarray[Any, Any], header: Probe, path: Path) -> None:
+    """Refuse samples that are not the whole recording.
+
+    Raises:
+        AudioError: fewer than announced, a container that is cut short or holds more, NaN or infinity.
+    """
+    slack = _MPEG_SLACK if header.container == "MP3" else 0  # an MP3's announced length may be an estimate
+    if len(samples) < header.num_frames - slack:
         raise AudioError(f"cut short: {header.num_frames} frames announced, {len(samples)} decoded")
+    if header.container == "OGG":
+        check_ogg(path.read_bytes())
+    if header.container == "MP3" and len(samples) < (there := count_mpeg_frames(path.read_bytes())) - slack:
+        raise AudioError(
+            f"its header does not give its length, so decoding stops after {len(samples)} of {there} frames; write it "
+            "to WAV or FLAC first"
+        )
     if samples.dtype != np.int16 and not np.isfinite(samples).all():
         raise AudioError("it holds NaN or infinite samples")
-    return samples  # type: ignore[no-any-return]
 
 
 def decode_bytes(payload: bytes) -> np.ndarray[Any, Any]:
@@ -107,11 +128,7 @@ def decode_bytes(payload: bytes) -> np.ndarray[Any, Any]:
     Raises:
         AudioError: it does not decode.
     """
-    try:
-        samples, _ = soundfile.read(io.BytesIO(payload), dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        raise AudioError(f"does not decode ({_plain(error)})") from error
-    return samples  # type: ignore[no-any-return]
+    return _decode(io.BytesIO(payload), "float32")
 
 
 def encode_flac(samples: np.ndarray[Any, Any], sample_rate: int) -> bytes:
@@ -121,15 +138,15 @@ def encode_flac(samples: np.ndarray[Any, Any], sample_rate: int) -> bytes:
     return file.getvalue()
 
 
-def _ogg_has_end(path: Path, num_bytes: int) -> bool:
-    """Whether the last Ogg page carries the end-of-stream flag (RFC 3533, section 6: header type bit 0x04)."""
-    with path.open("rb") as file:
-        file.seek(max(0, num_bytes - 65_536))  # a page is at most 65,307 bytes
-        tail = file.read()
-    page = tail.rfind(b"OggS")
-    return page >= 0 and page + 5 < len(tail) and bool(tail[page + 5] & 4)
+def _decode(file: str | io.BytesIO, dtype: str) -> np.ndarray[Any, Any]:
+    try:
+        samples, _ = soundfile.read(file, dtype=dtype, always_2d=True)
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        raise AudioError(f"does not decode ({_plain(error)})") from error
+    return samples  # type: ignore[no-any-return]
 
 
 def _plain(error: Exception) -> str:
     """libsndfile's own words, without the prefix that repeats the path."""
-    return str(error).rsplit(": ", 1)[-1].strip().rstrip(".")
+    words = str(error).rsplit(": ", 1)[-1].strip().rstrip(".")
+    return "Format not recognised" if words.startswith("File does not exist") else words  # the file is there

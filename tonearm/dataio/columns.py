@@ -108,8 +108,14 @@ def write_columns(group: h5py.Group, table: ClipTable, *, with_shard: bool) -> N
         group.create_dataset(name, data=values.astype(kind), track_times=False)
 
 
-def read_columns(group: h5py.Group, *, where: str, shard: int | None) -> ClipTable:
-    """Read the table from ``group``; ``shard`` is the number to fill in for a single shard, None to read the column.
+def read_columns(group: h5py.Group, *, where: str, shard: int | None, max_bytes: int) -> ClipTable:
+    """Read the table from ``group``.
+
+    Args:
+        group: /clips.
+        where: the file, for the error.
+        shard: the number to fill in for a single shard, None to read the column.
+        max_bytes: size of the file, which no column can exceed: nothing is compressed.
 
     Raises:
         ShardError: a column is missing, has another type or another length.
@@ -125,6 +131,8 @@ def read_columns(group: h5py.Group, *, where: str, shard: int | None) -> ClipTab
         fits = item.dtype.kind == "S" if dtype == "S" else item.dtype == np.dtype(dtype)
         if not fits or item.ndim != 1:
             raise ShardError(f"{where}: /clips/{name} is {item.dtype} with {item.ndim} axes, expected 1-D {dtype}.")
+        if item.size * item.dtype.itemsize > max_bytes:
+            raise ShardError(f"{where}: /clips/{name} claims more bytes than the file has. The file is damaged.")
         columns[name] = item[:]
     table = ClipTable(**columns)
     for name, values in columns.items():

@@ -2,6 +2,7 @@
 
 import threading
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from tonearm.dataio.columns import CODECS, Array, ClipTable
-from tonearm.dataio.index import Index, check_metadata, read_index
+from tonearm.dataio.index import Index, check_metadata, index_sha256, read_index
 from tonearm.dataio.shards import CRC_BLOCK, DatasetHeader, map_audio, read_shard
 from tonearm.errors import RequestError, ShardError
 
 Verify = Literal["first", "always", "never"]
+_MAX_MAPPED = 512  # a mapped shard holds a file descriptor, of which a process commonly may have 1024
 
 
 class _MappedShard:
@@ -30,16 +32,16 @@ class _MappedShard:
         self.path = shard.path
         self.audio = map_audio(shard.path, shard.audio_offset, shard.audio_nbytes)
         self._crc32 = shard.crc32
-        self._checked = np.zeros(len(shard.crc32), np.bool_)
+        self.checked = np.zeros(len(shard.crc32), np.bool_)
 
     def intact(self, start: int, stop: int, *, again: bool) -> bool:
         """Whether the blocks that hold bytes [start, stop) match their CRCs."""
         for block in range(start // CRC_BLOCK, -(-stop // CRC_BLOCK)):
-            if self._checked[block] and not again:
+            if self.checked[block] and not again:
                 continue
             if zlib.crc32(self.audio[block * CRC_BLOCK : (block + 1) * CRC_BLOCK].data) != self._crc32[block]:
                 return False
-            self._checked[block] = True
+            self.checked[block] = True
         return True
 
 
@@ -49,13 +51,19 @@ class _ShardCache:
 
     root: Path
     index: Index
-    _open: dict[int, _MappedShard] = field(default_factory=dict)
+    _open: OrderedDict[int, _MappedShard] = field(default_factory=OrderedDict)
+    _checked: dict[int, Array] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __getitem__(self, number: int) -> _MappedShard:
         with self._lock:
-            if number not in self._open:
-                self._open[number] = _MappedShard(self.root, self.index, number)
+            if number in self._open:
+                self._open.move_to_end(number)
+            else:
+                shard = self._open[number] = _MappedShard(self.root, self.index, number)
+                shard.checked = self._checked.setdefault(number, shard.checked)
+                if len(self._open) > _MAX_MAPPED:
+                    self._open.popitem(last=False)  # views of it that are still in use keep its map alive
             return self._open[number]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -72,11 +80,13 @@ class Dataset:
         root: the folder.
         header: name, class names, codec, rate and channels.
         table: the columns, one row a clip.
+        sha256: of the index, which holds the hashes of all shards: equal for equal content, whatever was selected.
     """
 
     root: Path
     header: DatasetHeader
     table: ClipTable
+    sha256: str
     _shards: _ShardCache = field(repr=False)
 
     def __len__(self) -> int:
@@ -106,9 +116,11 @@ class Dataset:
     @property
     def splits(self) -> list[str]:
         """The splits there are."""
-        return sorted({split.decode() for split in set(self.table.split.tolist())} - {""})
+        return sorted({split.decode(errors="replace") for split in set(self.table.split.tolist())} - {""})
 
-    def where(self, *, fold: int | Iterable[int] | None = None, split: str | Iterable[str] | None = None) -> "Dataset":
+    def where(
+        self, *, fold: int | Iterable[int] | None = None, split: str | Iterable[str] | None = None
+    ) -> "Dataset":
         """The clips whose fold and split are among those named, in the same order; nothing is copied but columns.
 
         Raises:
@@ -116,7 +128,7 @@ class Dataset:
         """
         keep = np.ones(len(self), np.bool_)
         if fold is not None:
-            wanted = [fold] if isinstance(fold, int) else list(fold)
+            wanted = [int(fold)] if isinstance(fold, int | np.integer) else list(fold)
             _check_known("fold", wanted, self.folds, self.root)
             keep &= np.isin(self.table.fold, wanted)
         if split is not None:
@@ -177,7 +189,7 @@ def open_dataset(path: str | Path) -> Dataset:
     """
     root = Path(path)
     index, table = read_index(root)
-    return Dataset(root, index.header(), table, _ShardCache(root, index))
+    return Dataset(root, index.header(), table, index_sha256(root), _ShardCache(root, index))
 
 
 def _check_known(what: str, wanted: list[Any], known: list[Any], root: Path) -> None:

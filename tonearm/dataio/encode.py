@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from tonearm.dataio.audio_file import Probe, encode_flac, read_samples
+from tonearm.dataio.audio_file import Probe, decode_bytes, encode_flac, judge, read_samples
 from tonearm.dataio.columns import Array
 from tonearm.dataio.manifest import Clip
 from tonearm.dataio.shards import DatasetHeader, PackedClip
@@ -22,11 +22,12 @@ def encode_clip(root: Path, clip: Clip, probe: Probe, header: DatasetHeader) -> 
         AudioError: the file is damaged, or its channels cannot be brought to the dataset's.
     """
     path = root / clip.path
-    samples = read_samples(path, probe)
     if header.codec == "source":
         payload = np.fromfile(path, np.uint8)
-        levels = samples if samples.dtype != np.int16 else samples.astype(np.float32) / FULL_SCALE
-        return PackedClip(clip, payload, len(samples), *_levels(levels), num_clipped=0)
+        decoded = decode_bytes(payload.tobytes())  # from memory, as the loader will
+        judge(decoded, probe, path)
+        return PackedClip(clip, payload, len(decoded), *_levels(decoded), num_clipped=0)
+    samples = read_samples(path, probe)
     pcm, num_clipped = to_pcm16(
         samples, probe.sample_rate, sample_rate=header.sample_rate, num_channels=header.num_channels
     )

@@ -33,10 +33,10 @@ class ShardEntry(_Strict):
     """What the index says of one shard; sizes in bytes."""
 
     file: Annotated[str, Field(pattern=r"^shard-\d{5,}\.h5$")]
-    num_clips: Annotated[int, Field(ge=0)]
-    num_bytes: Annotated[int, Field(gt=0)]
-    audio_offset: Annotated[int, Field(ge=0)]
-    audio_nbytes: Annotated[int, Field(gt=0)]
+    num_clips: Annotated[int, Field(ge=0, lt=2**31)]
+    num_bytes: Annotated[int, Field(gt=0, lt=2**48)]
+    audio_offset: Annotated[int, Field(ge=0, lt=2**48)]
+    audio_nbytes: Annotated[int, Field(gt=0, lt=2**48)]
     metadata_sha256: Sha256
 
 
@@ -47,9 +47,10 @@ class Index(_Strict):
     dataset: str
     class_names: Annotated[list[str], Field(min_length=1)]
     codec: Literal["pcm16", "flac", "source"]
-    sample_rate: Annotated[int, Field(gt=0)]
-    num_channels: Annotated[int, Field(gt=0)]
+    sample_rate: Annotated[int, Field(gt=0, lt=2**31)]
+    num_channels: Annotated[int, Field(gt=0, le=64)]
     manifest_sha256: Sha256
+    pack_sha256: Sha256
     versions: dict[str, str]
     index_sha256: Sha256
     shards: Annotated[list[ShardEntry], Field(min_length=1)]
@@ -59,7 +60,7 @@ class Index(_Strict):
         return DatasetHeader(
             name=self.dataset, class_names=tuple(self.class_names), codec=self.codec, sample_rate=self.sample_rate,
             num_channels=self.num_channels, num_shards=len(self.shards), manifest_sha256=self.manifest_sha256,
-            versions=self.versions,
+            pack_sha256=self.pack_sha256, versions=self.versions,
         )  # fmt: skip
 
 
@@ -79,6 +80,7 @@ def write_index(out: Path, shards: list[Shard]) -> None:
         sample_rate=header.sample_rate,
         num_channels=header.num_channels,
         manifest_sha256=header.manifest_sha256,
+        pack_sha256=header.pack_sha256,
         versions=header.versions,
         index_sha256=_sha256(out / INDEX_H5),
         shards=[
@@ -105,8 +107,11 @@ def read_index(root: Path) -> tuple[Index, ClipTable]:
     """
     path = root / INDEX_JSON
     if not root.is_dir():
-        raise RequestError(f"{root}: no such folder. Give the folder that tonearm pack wrote.")
+        what = "a file, not a folder" if root.is_file() else "no such folder"
+        raise RequestError(f"{root}: {what}. Give the folder that tonearm pack wrote.")
     if not path.is_file():
+        if (root / "last.pt").is_file():
+            raise RequestError(f"{root}: a run of tonearm train, not a packed dataset. Are the arguments swapped?")
         unfinished = any(root.glob("*shard-*.h5*"))
         hint = "the pack was interrupted; run the same tonearm pack again" if unfinished else "tonearm pack makes one"
         raise RequestError(f"{root}: not a packed dataset, {INDEX_JSON} is missing: {hint}.")
@@ -121,8 +126,8 @@ def read_index(root: Path) -> tuple[Index, ClipTable]:
         )
     try:
         with h5py.File(where, "r", locking=False) as file:
-            table = read_columns(file["clips"], where=str(where), shard=None)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+            table = read_columns(file["clips"], where=str(where), shard=None, max_bytes=where.stat().st_size)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
         if isinstance(error, ShardError):
             raise
         raise ShardError(f"{where}: not a readable index ({error}). Run the same tonearm pack again.") from error
@@ -133,6 +138,11 @@ def read_index(root: Path) -> tuple[Index, ClipTable]:
         audio_sizes=np.array([entry.audio_nbytes // itemsize for entry in document.shards]),
     )  # fmt: skip
     return document, table
+
+
+def index_sha256(root: Path) -> str:
+    """The SHA-256 of ``index.json``, which covers the content of all shards."""
+    return _sha256(root / INDEX_JSON)
 
 
 def check_metadata(root: Path, entry: ShardEntry) -> None:

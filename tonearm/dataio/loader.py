@@ -80,6 +80,8 @@ class ClipLoader:
                 f"batch_size is {batch_size}, but there are only {len(dataset)} clips to train on, so no batch is "
                 "full. Choose a smaller one."
             )
+        if num_threads is not None and num_threads < 1:
+            raise RequestError(f"num_threads is {num_threads}; it must be at least 1.")
         if duration_seconds is not None and not duration_seconds * dataset.sample_rate >= 1:
             raise RequestError(f"duration_seconds is {duration_seconds}; it must be at least one sample.")
         self.dataset = dataset
@@ -89,7 +91,7 @@ class ClipLoader:
             if duration_seconds is None
             else round(duration_seconds * dataset.sample_rate)
         )
-        self.device = torch.device(device)
+        self.device = _check_device(device)
         self.shuffle = shuffle
         self.seed = seed
         self.epoch = 0
@@ -97,6 +99,7 @@ class ClipLoader:
         threads = num_threads or (max(1, cores - 1) if self.device.type == "cuda" else cores)
         self.backend = _choose_backend(backend, dataset)
         self._decoder = self._make_decoder(threads, verify)
+        self._one_batch_at_a_time = threading.Lock()  # decoders keep buffers; two iterators may live at once
         self._targets = torch.from_numpy(dataset.table.targets(np.arange(len(dataset)), len(dataset.class_names)))
 
     def __len__(self) -> int:
@@ -145,12 +148,30 @@ class ClipLoader:
 
     def _load(self, excerpts: Excerpts) -> AudioBatch:
         rows = torch.from_numpy(excerpts.rows)
+        with self._one_batch_at_a_time:
+            waveform = self._decoder(excerpts)
+        lengths, targets = torch.from_numpy(excerpts.counts), self._targets[rows]
+        if self.device.type == "cuda":  # from pinned memory, or these small copies would wait for the large one
+            lengths, targets = lengths.pin_memory(), targets.pin_memory()
         return AudioBatch(
-            waveform=self._decoder(excerpts),
-            lengths=torch.from_numpy(excerpts.counts).to(self.device),
-            targets=self._targets[rows].to(self.device),
+            waveform=waveform,
+            lengths=lengths.to(self.device, non_blocking=True),
+            targets=targets.to(self.device, non_blocking=True),
             clip_index=rows,
         )
+
+
+def _check_device(device: torch.device | str) -> torch.device:
+    """The device with its number: which GPU is current belongs to a thread, and batches are made in another."""
+    device = torch.device(device)
+    if device.type != "cuda":
+        return device
+    count = torch.cuda.device_count()
+    asked: int | None = device.index
+    number = torch.cuda.current_device() if asked is None and count else asked or 0
+    if number >= count:
+        raise RequestError(f"device {device}: torch can use {count} GPUs on this machine; tonearm doctor says why.")
+    return torch.device("cuda", number)
 
 
 def _choose_backend(backend: Backend, dataset: Dataset) -> Backend:

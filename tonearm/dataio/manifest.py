@@ -6,6 +6,7 @@ checked here once: every later stage may rely on unique clip ids, labels in rang
 
 import hashlib
 import json
+import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -14,7 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from tonearm.errors import ManifestError
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"})
+# What is meant as a recording. Those that cannot be read (m4a, wma …) end up among the rejects, not in silence.
+AUDIO_SUFFIXES = frozenset(
+    (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf",
+     ".w64", ".rf64", ".m4a", ".aac", ".wma", ".amr", ".webm")
+)  # fmt: skip
 SPLITS = ("train", "val", "test")
 NO_FOLD = -1
 
@@ -62,6 +67,8 @@ class Manifest:
     def __post_init__(self) -> None:
         if not self.clips:
             raise ManifestError(f"{self.root}: no clips found for the dataset {self.name!r}.")
+        if not self.name:
+            raise ManifestError(f"{self.root}: the dataset has no name.")
         if len(set(self.class_names)) != len(self.class_names):
             twice = [name for name, count in Counter(self.class_names).items() if count > 1]
             raise ManifestError(f"{self.root}: class names must differ, but these stand twice: {twice[:5]}.")
@@ -94,15 +101,21 @@ class Manifest:
 
 
 def find_audio(folder: Path) -> list[Path]:
-    """Every audio file below ``folder`` by its suffix, sorted, hidden files and folders left out."""
+    """Every audio file below ``folder`` by its suffix, sorted. Links are followed; what is hidden is left out."""
     if not folder.is_dir():
-        raise ManifestError(f"{folder}: no such folder. Give the folder that holds the recordings.")
+        what = "a file, not a folder" if folder.is_file() else "no such folder"
+        raise ManifestError(f"{folder}: {what}. Give the folder that holds the recordings.")
     found = []
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.suffix.lower() in AUDIO_SUFFIXES and not any(part.startswith(".") for part in inside.parts):
-            found.append(path)
-    return found
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in AUDIO_SUFFIXES)
 
 
 def index_labels(names: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:

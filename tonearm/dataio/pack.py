@@ -14,6 +14,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -23,18 +24,27 @@ import soundfile
 
 import tonearm
 from tonearm.dataio import index
-from tonearm.dataio.atomic import remove_leftovers, write_text
+from tonearm.dataio.atomic import is_leftover, remove_leftovers, write_text
 from tonearm.dataio.audio_file import Probe, probe
 from tonearm.dataio.columns import CODECS
 from tonearm.dataio.encode import encode_clip
 from tonearm.dataio.manifest import Clip, Manifest
-from tonearm.dataio.shards import DatasetHeader, PackedClip, Shard, read_shard, shard_name, write_shard
-from tonearm.dataio.workers import available_cores, count_one, worker_processes
+from tonearm.dataio.shards import (
+    SHARD_NAME,
+    DatasetHeader,
+    PackedClip,
+    Shard,
+    read_shard,
+    shard_name,
+    write_shard,
+)
+from tonearm.dataio.workers import count_one, worker_processes
 from tonearm.errors import AudioError, RequestError, RunError, ShardError
 
 MAX_SHARD_BYTES = 256 << 20
 MIN_SHARD_BYTES = 16 << 20
 REJECTS = "rejects.csv"
+_OTHER_FILES = (REJECTS, index.INDEX_H5, index.INDEX_JSON)
 _DECODED_BY_DALI = frozenset({"WAV", "WAVEX", "FLAC", "OGG"})
 
 Progress = Callable[[int, int], None]  # (clips done, clips in all)
@@ -88,7 +98,7 @@ def pack_dataset(
     codec: str = "pcm16",
     sample_rate: int | None = None,
     num_channels: int = 1,
-    num_workers: int | None = None,
+    num_workers: int = 1,
     shard_bytes: int | None = None,
     on_error: str = "quarantine",
     executor: Executor | None = None,
@@ -102,7 +112,8 @@ def pack_dataset(
         codec: "pcm16" (fastest), "flac" (lossless, about half the bytes) or "source" (the files' own bytes).
         sample_rate: Hz; by default the most common rate among the files.
         num_channels: 1 averages the channels.
-        num_workers: processes; by default one a core. The result does not depend on it.
+        num_workers: processes; 1 packs in this one. The result does not depend on it. More than one in a script of
+            your own needs the usual ``if __name__ == "__main__":`` around it.
         shard_bytes: about how large a shard becomes; by default 256 MiB, less for a dataset of under 2 GiB so that it
             still makes eight shards (of at least 16 MiB) to share out and to resume from.
         on_error: "quarantine" lists unreadable clips in ``rejects.csv`` and goes on; "fail" stops at them.
@@ -124,8 +135,8 @@ def pack_dataset(
         raise _unreadable(rejects, manifest)
     if not probes:
         raise RunError(
-            f"{manifest.root}: none of the {len(manifest)} clips can be read. The first, {rejects[0].path}: "
-            f"{rejects[0].reason}."
+            f"{manifest.name} in {manifest.root.resolve()}: none of the {len(manifest)} clips can be read. The first, "
+            f"{rejects[0].path}: {rejects[0].reason}."
         )
     rate = sample_rate or Counter(p.sample_rate for p in probes.values()).most_common(1)[0][0]
     if codec == "source":
@@ -133,17 +144,17 @@ def pack_dataset(
     parts = _cut(manifest, probes, codec, rate, num_channels, shard_bytes)
     header = DatasetHeader(
         name=manifest.name, class_names=manifest.class_names, codec=codec, sample_rate=rate, num_channels=num_channels,
-        num_shards=len(parts), manifest_sha256="", versions=library_versions(),
+        num_shards=len(parts), manifest_sha256=manifest.sha256(), pack_sha256="", versions=library_versions(),
     )  # fmt: skip
-    header = replace(header, manifest_sha256=_fingerprint(manifest, header, parts))
+    header = replace(header, pack_sha256=_fingerprint(header, parts))
     tasks = [ShardTask(manifest.root, out, header, number, tuple(part)) for number, part in enumerate(parts)]
 
     _make_folder(out)
     kept = _finished(out, header)
-    remove_leftovers(out)
+    remove_leftovers(out, _is_ours)
     for number, shard in list(kept.items()):
         missing = _rejects_of_finished(tasks[number], shard)
-        if missing is None:
+        if missing is None or _source_is_newer(tasks[number], shard):
             del kept[number]
         else:
             rejects += missing
@@ -202,19 +213,20 @@ def library_versions() -> dict[str, str]:
     }
 
 
-def _check_request(codec: str, sample_rate: int | None, num_channels: int, num_workers: int | None,
+def _check_request(codec: str, sample_rate: int | None, num_channels: int, num_workers: int,
                    shard_bytes: int | None, on_error: str) -> None:  # fmt: skip
     if codec not in CODECS:
         raise RequestError(f"unknown codec {codec!r}; there are {', '.join(CODECS)}.")
     if on_error not in ("quarantine", "fail"):
-        raise RequestError(f"on_error is {on_error!r}; it may be quarantine or fail.")
+        raise RequestError(f"on_error (--on-error) is {on_error!r}; it may be quarantine or fail.")
     if sample_rate is not None and not 1_000 <= sample_rate <= 768_000:
         raise RequestError(f"sample rate {sample_rate}; it may be 1000 to 768000 Hz.")
     if not 1 <= num_channels <= 64:
         raise RequestError(f"{num_channels} channels; it may be 1 to 64.")
-    for name, value in (("workers", num_workers), ("shard_bytes", shard_bytes)):
-        if value is not None and value < 1:
-            raise RequestError(f"{name} is {value}; it must be at least 1.")
+    if num_workers < 1:
+        raise RequestError(f"num_workers (--workers) is {num_workers}; it must be at least 1.")
+    if shard_bytes is not None and shard_bytes < 1:
+        raise RequestError(f"shard_bytes (--shard-mib) is {shard_bytes}; it must be at least 1.")
 
 
 def _probe_all(manifest: Manifest) -> tuple[dict[str, Probe], list[Reject]]:
@@ -270,9 +282,15 @@ def _cut(manifest: Manifest, probes: dict[str, Probe], codec: str, rate: int, nu
     return list(parts.values())
 
 
-def _fingerprint(manifest: Manifest, header: DatasetHeader, parts: list[list[tuple[Clip, Probe]]]) -> str:
+def _fingerprint(header: DatasetHeader, parts: list[list[tuple[Clip, Probe]]]) -> str:
     """A hash of everything that the shards' bytes follow from, as far as headers tell."""
-    facts = [manifest.sha256(), header.codec, header.sample_rate, header.num_channels, sorted(header.versions.items())]
+    facts = [
+        header.manifest_sha256,
+        header.codec,
+        header.sample_rate,
+        header.num_channels,
+        sorted(header.versions.items()),
+    ]
     plan = [[(c.clip_id, p.num_frames, p.sample_rate, p.num_channels, p.num_bytes) for c, p in part] for part in parts]
     return hashlib.sha256(json.dumps([facts, plan]).encode()).hexdigest()
 
@@ -280,8 +298,18 @@ def _fingerprint(manifest: Manifest, header: DatasetHeader, parts: list[list[tup
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
+        names = sorted(path.name for path in out.iterdir())
     except OSError as error:
-        raise RequestError(f"{out}: cannot make this folder ({error.strerror}). Give another one.") from error
+        raise RequestError(f"{out}: cannot use this folder ({error.strerror}). Give another one.") from error
+    foreign = [
+        name for name in names if not _is_ours(name) and not (name.startswith(".") and is_leftover(name, _is_ours))
+    ]
+    if foreign:
+        raise RequestError(f"{out} holds other files, {foreign[0]!r} for one. Give a folder of its own for the shards.")
+
+
+def _is_ours(name: str) -> bool:
+    return name in _OTHER_FILES or SHARD_NAME.fullmatch(name) is not None
 
 
 def _finished(out: Path, header: DatasetHeader) -> dict[int, Shard]:
@@ -291,21 +319,27 @@ def _finished(out: Path, header: DatasetHeader) -> dict[int, Shard]:
         try:
             shard = read_shard(path)
         except ShardError as error:
-            raise RequestError(f"{error} Delete {out} or pack into another folder.") from error
+            raise RequestError(f"{error} Delete that file, or pack into another folder.") from error
         if shard.header != header or path.name != shard_name(shard.number):
             raise RequestError(
                 f"{out} holds shards of another pack (other files, settings or library versions). "
-                "Delete it or pack into another folder."
+                f"Pack into another folder, or delete {out}/shard-*.h5 and {out}/index.* first."
             )
         finished[shard.number] = shard
     if not finished and (out / index.INDEX_JSON).exists():
-        raise RequestError(f"{out} has an index but no shards. Delete it or pack into another folder.")
+        raise RequestError(f"{out} has an index but no shards. Delete {out}/index.*, or pack into another folder.")
     return finished
+
+
+def _source_is_newer(task: ShardTask, shard: Shard) -> bool:
+    """Whether a recording was written after the shard that holds it, as make would ask."""
+    packed = shard.path.stat().st_mtime_ns
+    return any((task.root / clip.path).stat().st_mtime_ns > packed for clip, _ in task.clips)
 
 
 def _rejects_of_finished(task: ShardTask, shard: Shard) -> list[Reject] | None:
     """Why clips are missing from a shard of an earlier run, judging them again; None if one can be read now."""
-    present = {clip_id.decode() for clip_id in shard.table.clip_id}
+    present = {clip_id.decode(errors="replace") for clip_id in shard.table.clip_id}
     rejects = []
     for clip, header in task.clips:
         if clip.clip_id not in present:
@@ -318,15 +352,21 @@ def _rejects_of_finished(task: ShardTask, shard: Shard) -> list[Reject] | None:
     return rejects
 
 
-def _run(tasks: list[ShardTask], executor: Executor | None, num_workers: int | None,
+def _run(tasks: list[ShardTask], executor: Executor | None, num_workers: int,
          report: Callable[[int], None]) -> list[Reject]:  # fmt: skip
     """Pack the shards on the executor that was given, on processes of our own, or right here."""
     if executor is not None:
         return _collect([executor.submit(pack_shard, task) for task in tasks], lambda: None)
-    workers = min(num_workers or available_cores(), len(tasks))
+    workers = min(num_workers, len(tasks))
     if workers > 1:
-        with worker_processes(workers) as (pool, count):
-            return _collect([pool.submit(_pack_and_count, task) for task in tasks], lambda: report(count()))
+        try:
+            with worker_processes(workers) as (pool, count):
+                return _collect([pool.submit(_pack_and_count, task) for task in tasks], lambda: report(count()))
+        except BrokenProcessPool as error:
+            raise RunError(
+                "a packing process died, out of memory perhaps. Run it again with fewer workers; it goes on from "
+                'there. In a script of your own, workers need `if __name__ == "__main__":` around the call.'
+            ) from error
     progress = itertools.count(1)
     return [reject for task in tasks for reject in pack_shard(task, count=lambda: report(next(progress)))]
 

@@ -7,8 +7,8 @@ A shard is an HDF5 file of about 256 MiB. Everything in it is plain, so that h5p
 without tonearm::
 
     /               attributes: format_version, dataset, class_names, codec, sample_rate, num_channels, shard,
-                    num_shards, manifest_sha256, tonearm_version, soxr_version, libsndfile_version (the library that
-                    holds libFLAC), hdf5_version
+                    num_shards, manifest_sha256, pack_sha256, tonearm_version, soxr_version,
+                    libsndfile_version (the library that holds libFLAC), hdf5_version
     /audio          one 1-D dataset, contiguous, allocated early, never filled, no filter.
                     codec pcm16: int16, the samples themselves, channels interleaved, 1.0 is 32768.
                     codec flac: uint8, one FLAC stream a clip, 16 bits. codec source: uint8, the original files.
@@ -27,6 +27,8 @@ without tonearm::
 import hashlib
 import mmap
 import os
+import re
+import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +49,7 @@ from tonearm.dataio.columns import (
     write_columns,
 )
 from tonearm.dataio.manifest import Clip
-from tonearm.errors import ShardError
+from tonearm.errors import RunError, ShardError
 
 FORMAT_VERSION = 1
 CRC_BLOCK = 65_536
@@ -66,6 +68,7 @@ class DatasetHeader:
     num_channels: int
     num_shards: int
     manifest_sha256: str
+    pack_sha256: str  # of the manifest, the settings, the library versions and what the files' headers said
     versions: dict[str, str]
 
 
@@ -111,17 +114,23 @@ class Shard:
     crc32: Array
 
 
+SHARD_NAME = re.compile(r"shard-\d{5,}\.h5")
+
+
 def shard_name(number: int) -> str:
     """The file name of a shard."""
     return f"shard-{number:05d}.h5"
 
 
 def write_shard(path: Path, header: DatasetHeader, number: int, clips: list[PackedClip]) -> None:
-    """Write a shard, atomically. The payloads are in memory twice for a moment."""
+    """Write a shard, atomically. The payloads are in memory twice for a moment.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written to.
+    """
     audio, offsets = _lay_out(clips, CODECS[header.codec])
-    with atomic_path(path) as temporary:
-        file = _create(temporary)
-        try:
+    try:
+        with atomic_path(path) as temporary, _create(temporary) as file:
             attributes = {"format_version": FORMAT_VERSION, "shard": number, **_header_attributes(header)}
             for key, value in attributes.items():
                 file.attrs.create(key, value)
@@ -129,8 +138,13 @@ def write_shard(path: Path, header: DatasetHeader, number: int, clips: list[Pack
             write_columns(file.create_group("clips"), _tabulate(clips, offsets, header, number), with_shard=False)
             file.create_dataset("crc32", data=block_crcs(audio.view(np.uint8)), track_times=False)
             file.flush()
-        finally:
-            file.close()
+    except OSError as error:
+        free, needed = shutil.disk_usage(path.parent).free / 1e6, audio.nbytes / 1e6
+        why = error.strerror or str(error).splitlines()[0]
+        raise RunError(
+            f"{path}: cannot be written ({why}); the disk has {free:,.1f} MB free, this shard needs {needed:,.1f} MB. "
+            "Make room and run the same command again; it goes on from there."
+        ) from error
 
 
 def read_shard(path: Path) -> Shard:
@@ -156,7 +170,7 @@ def read_shard(path: Path) -> Shard:
             clips = file.get("clips")
             if not isinstance(clips, h5py.Group):
                 raise ShardError(f"{path}: /clips is missing. The shard is damaged; pack it again.")
-            table = read_columns(clips, where=str(path), shard=0)
+            table = read_columns(clips, where=str(path), shard=0, max_bytes=path.stat().st_size)
             check_columns(
                 table, where=str(path), codec=header.codec, sample_rate=header.sample_rate,
                 num_channels=header.num_channels, num_classes=len(header.class_names),
@@ -168,7 +182,7 @@ def read_shard(path: Path) -> Shard:
         raise
     except FileNotFoundError:
         raise ShardError(f"{path}: no such file. Run tonearm pack again to complete the dataset.") from None
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ShardError(f"{path}: not a readable shard ({error}). Pack it again.") from error
 
 
@@ -265,7 +279,7 @@ def _create_audio(file: h5py.File, audio: Array) -> None:
 
 def _header_attributes(header: DatasetHeader) -> dict[str, Any]:
     def text(value: str) -> Array:
-        encoded = value.encode() or b" "
+        encoded = value.encode()
         return np.array(encoded, dtype=h5py.string_dtype("utf-8", len(encoded)))
 
     names = encode_strings(header.class_names)
@@ -277,6 +291,7 @@ def _header_attributes(header: DatasetHeader) -> dict[str, Any]:
         "num_channels": header.num_channels,
         "num_shards": header.num_shards,
         "manifest_sha256": text(header.manifest_sha256),
+        "pack_sha256": text(header.pack_sha256),
         **{f"{library}_version": text(version) for library, version in header.versions.items()},
     }
 
@@ -302,13 +317,14 @@ def _read_header(file: h5py.File, path: Path) -> tuple[DatasetHeader, int]:
         return int(value)
 
     header = DatasetHeader(
-        name=text("dataset").strip(),
+        name=text("dataset"),
         class_names=tuple(bytes(name).decode() for name in attributes["class_names"]),
         codec=text("codec"),
         sample_rate=number("sample_rate"),
         num_channels=number("num_channels"),
         num_shards=number("num_shards"),
         manifest_sha256=text("manifest_sha256"),
+        pack_sha256=text("pack_sha256"),
         versions={library: text(f"{library}_version") for library in _LIBRARIES},
     )
     if header.codec not in CODECS:

@@ -17,18 +17,19 @@ class StageClock:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._on_gpu = device.type == "cuda"
+        self._device = device
         self._seconds: dict[str, float] = defaultdict(float)
         self._events: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time what runs inside as ``name``."""
-        if self._on_gpu:
+        if self._device.type == "cuda":
             begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            begin.record()
+            stream = torch.cuda.current_stream(self._device)
+            begin.record(stream)
             yield
-            end.record()
+            end.record(stream)
             self._events.append((name, begin, end))
         else:
             started = perf_counter()
@@ -44,8 +45,8 @@ class StageClock:
 
     def seconds(self) -> dict[str, float]:
         """Seconds by stage since the last call; on a GPU this waits for the device."""
-        if self._on_gpu:
-            torch.cuda.synchronize()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
             for name, begin, end in self._events:
                 self._seconds[name] += begin.elapsed_time(end) / 1e3
             self._events.clear()

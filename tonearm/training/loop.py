@@ -22,6 +22,7 @@ from tonearm.training.batches import evaluation_loader, training_loader
 from tonearm.training.checkpoint import LAST, Checkpoint, load_checkpoint, save_checkpoint
 from tonearm.training.clock import StageClock
 from tonearm.training.evaluate import evaluate
+from tonearm.training.precision import resolve_precision
 from tonearm.training.split import hold_out
 from tonearm.training.step import TrainingStep
 
@@ -38,16 +39,16 @@ class TrainResult:
         run: its folder.
         accuracy: on the held-out clips after the last epoch.
         epochs: epochs done.
-        clips_per_second: median over the epochs of this call, training alone; NaN if it had nothing left to do.
-        waiting_share: of the training time, spent waiting for data.
+        clips_per_second: median over the epochs of this call, training alone; None if it had nothing left to do.
+        waiting_share: of the training time, spent waiting for data; None likewise.
         limited_by: one sentence.
     """
 
     run: Path
     accuracy: float
     epochs: int
-    clips_per_second: float
-    waiting_share: float
+    clips_per_second: float | None
+    waiting_share: float | None
     limited_by: str
 
 
@@ -81,7 +82,10 @@ def train(
         RunError: the loss became infinite or NaN.
     """
     device = torch.device(device)
-    settings = config.train
+    # what auto became stands in the run's config, so that a resume computes as before
+    name = resolve_precision(config.train, device).name
+    settings = config.train.model_copy(update={"precision": name})
+    config = config.model_copy(update={"train": settings})
     _check_fits(dataset, config)
     training, held_out, words = hold_out(dataset, fold=fold, seed=settings.seed)
     loader = training_loader(training, settings, device)
@@ -98,7 +102,10 @@ def train(
     if resume:
         checkpoint = load_checkpoint(run, device=device)
         _check_same_run(checkpoint, config, dataset, fold, run)
-        step.load_state_dict(checkpoint.state)
+        try:
+            step.load_state_dict(checkpoint.state)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise RunError(f"{run / LAST}: its state does not fit this run ({error}).") from error
         first_epoch, (best, stale) = checkpoint.epoch, checkpoint.best
     else:
         _start_folder(run, config)
@@ -123,8 +130,9 @@ def train(
             stages = step.clock.seconds()
             seconds = perf_counter() - started
             if not math.isfinite(loss):
-                raise RunError(f"{run}: the loss became {loss} in epoch {epoch + 1}. Lower train.lr, or set "
-                               f"train.grad_clip_norm; {LAST} holds the epoch before.")  # fmt: skip
+                kept = f"{LAST} holds the epoch before" if epoch else "nothing was kept of this first epoch"
+                raise RunError(f"{run}: the loss became {loss} in epoch {epoch + 1}; {kept}. Lower train.lr, or set "
+                               "train.grad_clip_norm.")  # fmt: skip
             score = evaluate(step.scored_model(), held_out_loader, step.precision).accuracy
             best, stale = (score, 0) if score > best else (best, stale + 1)
             rates.append(len(loader) * loader.batch_size / seconds)
@@ -143,8 +151,9 @@ def train(
     limited_by = what_limited(total, wall)
     say(f"held-out accuracy {score:.3f} after {done} epochs; kept in {run}")
     say(limited_by)
-    rate = float(np.median(rates)) if rates else math.nan
-    return TrainResult(run, score, done, rate, total.get("waiting", 0.0) / wall if wall else math.nan, limited_by)
+    if not rates:
+        return TrainResult(run, score, done, None, None, limited_by)
+    return TrainResult(run, score, done, float(np.median(rates)), total.get("waiting", 0.0) / wall, limited_by)
 
 
 def what_limited(stages: dict[str, float], wall: float) -> str:
@@ -171,7 +180,14 @@ def what_limited(stages: dict[str, float], wall: float) -> str:
 def set_normalization(step: TrainingStep, training: Dataset) -> None:
     """Set the front-end's mean and deviation per mel band, from the training clips alone: no test clip leaks in."""
     rows = np.unique(np.linspace(0, len(training) - 1, min(len(training), _NORMALIZATION_CLIPS)).astype(np.int64))
-    loader = ClipLoader(training.rows(rows), batch_size=step.config.batch_size, device=step.device)
+    settings = step.config
+    loader = ClipLoader(
+        training.rows(rows),
+        batch_size=settings.batch_size,
+        duration_seconds=settings.duration_seconds,
+        device=step.device,
+        num_threads=settings.decode_threads,
+    )
     front_end = step.model.front_end
     front_end.set_normalization(0.0, 1.0)
     count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
@@ -237,7 +253,7 @@ def _check_fits(dataset: Dataset, config: Config) -> None:
 def _check_same_run(checkpoint: Checkpoint, config: Config, dataset: Dataset, fold: int | None, run: Path) -> None:
     for what, then, now in (
         ("configuration", checkpoint.config, dump_config(config)),
-        ("dataset", checkpoint.dataset_sha256, dataset.header.manifest_sha256),
+        ("dataset", checkpoint.dataset_sha256, dataset.sha256),
         ("held-out fold", checkpoint.fold, fold),
     ):
         if then != now:
@@ -263,7 +279,7 @@ def _checkpoint(step: TrainingStep, epoch: int, config: Config, dataset: Dataset
         class_names=dataset.class_names,
         sample_rate=dataset.sample_rate,
         num_channels=dataset.num_channels,
-        dataset_sha256=dataset.header.manifest_sha256,
+        dataset_sha256=dataset.sha256,
         fold=fold,
         state=step.state_dict(),
         scored=step.scored_model().state_dict(),

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import torch
 
-from tonearm.config import Config, load_config
+from tonearm.config import Config
 from tonearm.dataio.dataset import Dataset
 from tonearm.errors import RequestError, RunError
 from tonearm.training.batches import evaluation_loader
-from tonearm.training.checkpoint import Checkpoint, load_checkpoint
+from tonearm.training.checkpoint import Checkpoint, load_checkpoint, saved_config
 from tonearm.training.evaluate import evaluate
-from tonearm.training.loop import CONFIG
-from tonearm.training.precision import resolve_precision
+from tonearm.training.precision import Precision
 from tonearm.training.split import hold_out
 from tonearm.training.step import Classifier
 
@@ -35,42 +34,51 @@ class Score:
 
 
 def load_classifier(run: Path, *, device: torch.device) -> tuple[Classifier, Config, Checkpoint]:
-    """The model of a run in eval mode, its configuration and its checkpoint.
+    """The model of a run in eval mode, its configuration and its checkpoint, all from the checkpoint alone.
 
     Raises:
         RequestError: no run there.
-        RunError: a damaged checkpoint, or one that does not fit the run's own configuration.
+        RunError: a damaged checkpoint.
     """
     checkpoint = load_checkpoint(run, device=device)
-    config = load_config(run / CONFIG)
+    config = saved_config(run, checkpoint)
     model = Classifier(
-        config, num_classes=len(checkpoint.class_names), sample_rate=checkpoint.sample_rate,
+        config,
+        num_classes=len(checkpoint.class_names),
+        sample_rate=checkpoint.sample_rate,
         num_channels=checkpoint.num_channels,
-    )  # fmt: skip
+    )
     try:
         model.load_state_dict(checkpoint.scored)
-    except RuntimeError as error:
-        raise RunError(f"{run}: its weights do not fit its {CONFIG}, which was changed. {error}") from error
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise RunError(f"{run}: its weights do not fit its configuration ({error}).") from error
     return model.to(device).eval(), config, checkpoint
 
 
-def evaluate_run(run: Path, dataset: Dataset, *, fold: int | None, device: torch.device) -> Score:
-    """Score a run on what it held out, or on another fold.
+def evaluate_run(run: Path, dataset: Dataset, *, device: torch.device, split: str | None = None) -> Score:
+    """Score a run, in float32, on clips it has not learnt from.
+
+    Args:
+        run: the folder of the run.
+        dataset: the dataset that it was trained on.
+        device: where to compute.
+        split: "val" or "test", where the dataset has published splits; by default what the run held out.
 
     Raises:
-        RequestError: no run there, or a dataset of other classes, rate or channels.
+        RequestError: no run there, another dataset, or a split that was trained on.
         RunError: a damaged checkpoint.
     """
     model, config, checkpoint = load_classifier(run, device=device)
-    for what, then, now in (
-        ("classes", checkpoint.class_names, dataset.class_names),
-        ("sample rate", checkpoint.sample_rate, dataset.sample_rate),
-        ("channels", checkpoint.num_channels, dataset.num_channels),
-    ):
-        if then != now:
-            raise RequestError(f"{run} was trained on {what} {then}, but {dataset.root} has {now}.")
-    chosen = checkpoint.fold if fold is None else fold
-    _, held_out, words = hold_out(dataset, fold=chosen, seed=config.train.seed)
+    if checkpoint.dataset_sha256 != dataset.sha256:
+        raise RequestError(
+            f"{run} was trained on another dataset than {dataset.root}, or on another pack of it, so which clips it "
+            "has not learnt from is not known. Give the dataset it was trained on."
+        )
+    training, held_out, words = hold_out(dataset, fold=checkpoint.fold, seed=config.train.seed)
+    if split is not None:
+        if split in training.splits:
+            raise RequestError(f"{run} was trained on split {split}; score it on another.")
+        held_out, words = dataset.where(split=split), f"split {split}"
     batches = evaluation_loader(held_out, config.train, device)
-    found = evaluate(model, batches, resolve_precision(config.train, device))
+    found = evaluate(model, batches, Precision("fp32", config.train.channels_last, device))
     return Score(found.accuracy, len(held_out), words, checkpoint.epoch)

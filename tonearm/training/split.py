@@ -12,7 +12,7 @@ _HELD_OUT_SHARE = 0.1
 def hold_out(dataset: Dataset, *, fold: int | None, seed: int) -> tuple[Dataset, Dataset, str]:
     """Cut a dataset into a part to train on and a part held out.
 
-    A fold holds that fold out. Without one, a published split is used (test, or else val, is held out); a dataset that
+    A fold holds that fold out. Without one, a published split is used (val is held out, or else test); a dataset that
     has folds wants one named; one that has neither loses a tenth of its groups at random.
 
     Args:
@@ -28,12 +28,12 @@ def hold_out(dataset: Dataset, *, fold: int | None, seed: int) -> tuple[Dataset,
     """
     if fold is not None:
         held_out = dataset.where(fold=fold)
-        rest = [other for other in dataset.folds if other != fold]
-        if not rest:
+        training = dataset.rows(np.flatnonzero(dataset.table.fold != fold))
+        if not len(training):
             raise RequestError(f"{dataset.root}: fold {fold} is all there is, so nothing is left to train on.")
-        return dataset.where(fold=rest), held_out, f"fold {fold}"
+        return training, held_out, f"fold {fold}"
     if "train" in dataset.splits and len(dataset.splits) > 1:
-        split = "test" if "test" in dataset.splits else "val"
+        split = "val" if "val" in dataset.splits else "test"
         return dataset.where(split="train"), dataset.where(split=split), f"split {split}"
     if len(dataset.folds) > 1:
         folds = ", ".join(map(str, dataset.folds))
@@ -51,5 +51,5 @@ def _random_tenth(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset, str]:
     out = np.isin(group, chosen)
     if out.all():
         raise RequestError(f"{dataset.root}: all clips come from one recording, so none can be held out.")
-    words = f"{int(out.sum())} clips at random (seed {seed})"
+    words = f"a random tenth of the recordings, seed {seed}"
     return dataset.rows(np.flatnonzero(~out)), dataset.rows(np.flatnonzero(out)), words

@@ -61,8 +61,8 @@ class TrainingStep:
         self.config = config.train
         self.device = device
         self.precision = resolve_precision(config.train, device)
-        with torch.random.fork_rng():  # the caller's global generator stays as it is
-            torch.manual_seed(seed_of(config.train.seed, "weights"))
+        with torch.random.fork_rng(devices=[]):  # made on the CPU; the caller's global generator stays as it is
+            torch.default_generator.manual_seed(seed_of(config.train.seed, "weights"))
             self.model = Classifier(
                 config, num_classes=num_classes, sample_rate=sample_rate, num_channels=num_channels
             ).to(device)
@@ -80,6 +80,8 @@ class TrainingStep:
         )
         self.clock = StageClock(device)
         self._accumulated = 0
+        self._stepped = False
+        self.optimizer.register_step_post_hook(self._note_step)
 
     def start_epoch(self, epoch: int) -> None:
         """Make every draw of this epoch (augmentation, dropout) a function of the run's seed and the epoch."""
@@ -139,22 +141,31 @@ class TrainingStep:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
+    def _note_step(self, *_: object) -> None:
+        self._stepped = True
+
     def _update(self) -> None:
-        self._accumulated = 0
         parameters = list(self.model.parameters())
+        if self._accumulated < self.config.accumulate:  # an epoch's last, smaller group is a mean as well
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(self.config.accumulate / self._accumulated)
+        self._accumulated = 0
         if self.config.grad_clip_value or self.config.grad_clip_norm:
             self.scaler.unscale_(self.optimizer)
             if self.config.grad_clip_value:
                 nn.utils.clip_grad_value_(parameters, self.config.grad_clip_value)
             if self.config.grad_clip_norm:
                 nn.utils.clip_grad_norm_(parameters, self.config.grad_clip_norm)
-        self.scaler.step(self.optimizer)
+        self._stepped = False
+        self.scaler.step(self.optimizer)  # leaves the optimizer's step out where fp16 gradients overflowed
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.schedule:
-            self.schedule.step()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
+        if self._stepped:
+            if self.schedule:
+                self.schedule.step()
+            if self.average is not None:
+                self.average.update_parameters(self.model)
 
 
 def _augment(chain: Chain, data: Tensor, generator: torch.Generator, lengths: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ from tonearm.dataio.manifest import NO_FOLD, Clip, Manifest, index_labels
 
 def read_csv(table: Path) -> Manifest:
     """Read a CSV of clips; a clip's id is its path."""
-    rows = list(read_rows(table, columns=("path", "label")))
+    rows = list(read_rows(table, columns=("path", "label"), optional=("fold", "split", "group")))
     class_names, labels = index_labels([row["label"] for _, row in rows])
     clips = tuple(
         Clip(

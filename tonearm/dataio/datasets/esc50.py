@@ -17,6 +17,9 @@ def read_esc50(root: Path) -> Manifest:
     table = root / "meta" / "esc50.csv"
     if not root.is_dir():
         raise ManifestError(f"{root}: no such folder. Give the folder that holds meta/esc50.csv and audio/.")
+    if not table.is_file():
+        raise ManifestError(f"{root}: no meta/esc50.csv in it, so this is not the esc50 layout. For a folder a class, "
+                            "use the layout folder.")  # fmt: skip
     names: dict[int, str] = {}
     clips = []
     for line, row in read_rows(table, columns=_COLUMNS):

@@ -21,4 +21,4 @@ def read_folder(root: Path) -> Manifest:
         Clip(clip_id=path.as_posix(), path=path.as_posix(), labels=(label,))
         for path, label in zip(paths, labels, strict=True)
     )
-    return Manifest(root.resolve().name, root, class_names, clips)
+    return Manifest(root.resolve().name or "folder", root, class_names, clips)
