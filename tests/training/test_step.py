@@ -15,11 +15,10 @@ def make(config: Config, **train: object) -> TrainingStep:
     data["augmentation"] = {}
     data["train"].update(schedule="constant", **train)
     data["model"]["blocks"] = [{"pooling": {"mode": "avg", "keep": "channel_mel"}}]  # no BatchNorm: clips are alone
-    step = TrainingStep(
+    return TrainingStep(
         Config.model_validate(data), num_classes=3, sample_rate=8000, num_channels=1, device=torch.device("cpu"),
         batches_an_epoch=3,
     )  # fmt: skip
-    return step
 
 
 def batch(seed: int, clips: int = 6) -> AudioBatch:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from tonearm.dataio.containers import check_ogg, count_mpeg_frames
+from tonearm.dataio.containers import announces_length, check_ogg, count_mpeg_frames
 from tonearm.errors import AudioError
 
 # A container whose header announces more bytes than the file has; libsndfile writes this into its log and reads on.
@@ -108,18 +108,26 @@ def judge(samples: np.ndarray[Any, Any], header: Probe, path: Path) -> None:
     Raises:
         AudioError: fewer than announced, a container that is cut short or holds more, NaN or infinity.
     """
-    slack = _MPEG_SLACK if header.container == "MP3" else 0  # an MP3's announced length may be an estimate
-    if len(samples) < header.num_frames - slack:
+    if header.container == "MP3":
+        _judge_mp3(len(samples), header.num_frames, path.read_bytes())
+    elif len(samples) < header.num_frames:
         raise AudioError(f"cut short: {header.num_frames} frames announced, {len(samples)} decoded")
     if header.container == "OGG":
         check_ogg(path.read_bytes())
-    if header.container == "MP3" and len(samples) < (there := count_mpeg_frames(path.read_bytes())) - slack:
-        raise AudioError(
-            f"its header does not give its length, so decoding stops after {len(samples)} of {there} frames; write it "
-            "to WAV or FLAC first"
-        )
     if samples.dtype != np.int16 and not np.isfinite(samples).all():
         raise AudioError("it holds NaN or infinite samples")
+
+
+def _judge_mp3(decoded: int, announced: int, data: bytes) -> None:
+    """An MP3's length is announced by a Xing or VBRI header, or else guessed from its first frame."""
+    if announces_length(data) and decoded < announced - _MPEG_SLACK:
+        raise AudioError(f"cut short: {announced} frames announced, {decoded} decoded")
+    there = count_mpeg_frames(data)
+    if decoded < there - _MPEG_SLACK:
+        raise AudioError(
+            f"its header does not give its length, so decoding stops after {decoded} of {there} frames; write it to "
+            "WAV or FLAC first"
+        )
 
 
 def decode_bytes(payload: bytes) -> np.ndarray[Any, Any]:

@@ -65,6 +65,12 @@ def count_mpeg_frames(data: bytes) -> int:
     return samples
 
 
+def announces_length(data: bytes) -> bool:
+    """Whether an MPEG audio file begins with a frame that tells its length (Xing's, LAME's "Info" or Fraunhofer's)."""
+    place = _after_id3(data)
+    return any(mark in data[place : place + 256] for mark in (b"Xing", b"Info", b"VBRI"))
+
+
 def _after_id3(data: bytes) -> int:
     """Where the audio begins behind an ID3v2 tag, whose length is four bytes of seven bits."""
     if data[:3] != b"ID3" or len(data) < 10:

@@ -118,9 +118,7 @@ class Dataset:
         """The splits there are."""
         return sorted({split.decode(errors="replace") for split in set(self.table.split.tolist())} - {""})
 
-    def where(
-        self, *, fold: int | Iterable[int] | None = None, split: str | Iterable[str] | None = None
-    ) -> "Dataset":
+    def where(self, *, fold: int | Iterable[int] | None = None, split: str | Iterable[str] | None = None) -> "Dataset":
         """The clips whose fold and split are among those named, in the same order; nothing is copied but columns.
 
         Raises:

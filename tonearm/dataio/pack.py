@@ -7,28 +7,22 @@ shards are kept, and end up as the same bytes.
 """
 
 import csv
-import hashlib
 import io
 import itertools
-import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
-import h5py
-import soundfile
-
-import tonearm
 from tonearm.dataio import index
 from tonearm.dataio.atomic import is_leftover, remove_leftovers, write_text
-from tonearm.dataio.audio_file import Probe, probe
+from tonearm.dataio.audio_file import Probe
 from tonearm.dataio.columns import CODECS
 from tonearm.dataio.encode import encode_clip
 from tonearm.dataio.manifest import Clip, Manifest
+from tonearm.dataio.plan import Reject, check_source, cut, fingerprint, library_versions, probe_all
 from tonearm.dataio.shards import (
     SHARD_NAME,
     DatasetHeader,
@@ -41,22 +35,10 @@ from tonearm.dataio.shards import (
 from tonearm.dataio.workers import count_one, worker_processes
 from tonearm.errors import AudioError, RequestError, RunError, ShardError
 
-MAX_SHARD_BYTES = 256 << 20
-MIN_SHARD_BYTES = 16 << 20
 REJECTS = "rejects.csv"
 _OTHER_FILES = (REJECTS, index.INDEX_H5, index.INDEX_JSON)
-_DECODED_BY_DALI = frozenset({"WAV", "WAVEX", "FLAC", "OGG"})
 
 Progress = Callable[[int, int], None]  # (clips done, clips in all)
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A clip that was left out, and why."""
-
-    clip_id: str
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -130,7 +112,7 @@ def pack_dataset(
     """
     out = Path(out)
     _check_request(codec, sample_rate, num_channels, num_workers, shard_bytes, on_error)
-    probes, rejects = _probe_all(manifest)
+    probes, rejects = probe_all(manifest)
     if rejects and on_error == "fail":
         raise _unreadable(rejects, manifest)
     if not probes:
@@ -140,13 +122,13 @@ def pack_dataset(
         )
     rate = sample_rate or Counter(p.sample_rate for p in probes.values()).most_common(1)[0][0]
     if codec == "source":
-        _check_source(manifest, probes, rate, num_channels)
-    parts = _cut(manifest, probes, codec, rate, num_channels, shard_bytes)
+        check_source(manifest, probes, rate, num_channels)
+    parts = cut(manifest, probes, codec, rate, num_channels, shard_bytes)
     header = DatasetHeader(
         name=manifest.name, class_names=manifest.class_names, codec=codec, sample_rate=rate, num_channels=num_channels,
         num_shards=len(parts), manifest_sha256=manifest.sha256(), pack_sha256="", versions=library_versions(),
     )  # fmt: skip
-    header = replace(header, pack_sha256=_fingerprint(header, parts))
+    header = replace(header, pack_sha256=fingerprint(header, parts))
     tasks = [ShardTask(manifest.root, out, header, number, tuple(part)) for number, part in enumerate(parts)]
 
     _make_folder(out)
@@ -203,16 +185,6 @@ def pack_shard(task: ShardTask, count: Callable[[], None] | None = None) -> list
     return rejects
 
 
-def library_versions() -> dict[str, str]:
-    """What a shard's bytes depend on besides its clips."""
-    return {
-        "tonearm": tonearm.__version__,
-        "soxr": version("soxr"),
-        "libsndfile": soundfile.__libsndfile_version__,
-        "hdf5": h5py.version.hdf5_version,
-    }
-
-
 def _check_request(codec: str, sample_rate: int | None, num_channels: int, num_workers: int,
                    shard_bytes: int | None, on_error: str) -> None:  # fmt: skip
     if codec not in CODECS:
@@ -227,72 +199,6 @@ def _check_request(codec: str, sample_rate: int | None, num_channels: int, num_w
         raise RequestError(f"num_workers (--workers) is {num_workers}; it must be at least 1.")
     if shard_bytes is not None and shard_bytes < 1:
         raise RequestError(f"shard_bytes (--shard-mib) is {shard_bytes}; it must be at least 1.")
-
-
-def _probe_all(manifest: Manifest) -> tuple[dict[str, Probe], list[Reject]]:
-    """Read every header; a few threads hide the disk's latency."""
-
-    def judge(clip: Clip) -> Probe | str:
-        try:
-            return probe(manifest.root / clip.path)
-        except AudioError as error:
-            return str(error)
-
-    probes: dict[str, Probe] = {}
-    rejects = []
-    with ThreadPoolExecutor(8) as threads:
-        for clip, result in zip(manifest.clips, threads.map(judge, manifest.clips), strict=True):
-            if isinstance(result, Probe):
-                probes[clip.clip_id] = result
-            else:
-                rejects.append(Reject(clip.clip_id, clip.path, result))
-    return probes, rejects
-
-
-def _check_source(manifest: Manifest, probes: dict[str, Probe], rate: int, num_channels: int) -> None:
-    offenders = []
-    for clip in manifest.clips:
-        p = probes.get(clip.clip_id)
-        if p and (p.container not in _DECODED_BY_DALI or (p.sample_rate, p.num_channels) != (rate, num_channels)):
-            offenders.append(f"{clip.path} ({p.container}, {p.sample_rate} Hz, {p.num_channels} channels)")
-    if offenders:
-        shown = "; ".join(offenders[:5]) + (f" and {len(offenders) - 5} more" if len(offenders) > 5 else "")
-        raise RequestError(
-            f"codec source keeps the files' own bytes, so every file must be WAV, FLAC or Ogg at {rate} Hz with "
-            f"{num_channels} channel(s). These are not: {shown}. Pack with --codec flac or pcm16 instead."
-        )
-
-
-def _cut(manifest: Manifest, probes: dict[str, Probe], codec: str, rate: int, num_channels: int,
-         shard_bytes: int | None) -> list[list[tuple[Clip, Probe]]]:  # fmt: skip
-    """Cut the readable clips into shards by the size that their headers promise (for flac: before compression)."""
-    sized = []
-    for clip in manifest.clips:
-        if p := probes.get(clip.clip_id):
-            pcm = 2 * num_channels * -(-p.num_frames * rate // p.sample_rate)
-            sized.append((clip, p, p.num_bytes if codec == "source" else pcm))
-    total = sum(size for *_, size in sized)
-    limit = shard_bytes or min(MAX_SHARD_BYTES, max(MIN_SHARD_BYTES, -(-total // 8)))
-    num_parts = -(-total // limit)
-    parts: dict[int, list[tuple[Clip, Probe]]] = defaultdict(list)
-    start = 0
-    for clip, p, size in sized:
-        parts[start * num_parts // total].append((clip, p))  # equal shares of the bytes; a giant clip leaves gaps
-        start += size
-    return list(parts.values())
-
-
-def _fingerprint(header: DatasetHeader, parts: list[list[tuple[Clip, Probe]]]) -> str:
-    """A hash of everything that the shards' bytes follow from, as far as headers tell."""
-    facts = [
-        header.manifest_sha256,
-        header.codec,
-        header.sample_rate,
-        header.num_channels,
-        sorted(header.versions.items()),
-    ]
-    plan = [[(c.clip_id, p.num_frames, p.sample_rate, p.num_channels, p.num_bytes) for c, p in part] for part in parts]
-    return hashlib.sha256(json.dumps([facts, plan]).encode()).hexdigest()
 
 
 def _make_folder(out: Path) -> None:
