@@ -8,7 +8,8 @@ import yaml
 
 from tonearm.config import BlockConfig, Config, load_config, load_config_and_notes
 from tonearm.errors import ConfigError
-from tonearm.seed_config import Dialect, is_seed_config
+from tonearm.seed_config import Dialect, is_seed_config, translate_seed
+from tonearm.strict_model import check
 
 README = Path(__file__).parent.parent / "configs" / "seed-readme.yaml"
 
@@ -56,8 +57,7 @@ def test_the_readme_config_means_what_the_english_readme_says() -> None:
     assert (train.batch_size, train.accumulate, train.decode_threads) == (16, 2, 4)
     assert (train.grad_clip_value, train.grad_clip_norm) == (None, 5.0)
     assert train.schedule == "constant"
-    assert config.pretrain is not None
-    assert (config.pretrain.epochs, config.pretrain.lr) == (50, 1e-3)
+    assert config.pretrain is None  # pretrain_urban is false
 
     assert config.model.res_block.norm == "before_activation"
     assert block(config, "max_pool").value.kernel_size == (1, 4)
@@ -68,7 +68,122 @@ def test_the_readme_config_means_what_the_english_readme_says() -> None:
     assert [entry.value for entry in config.model.blocks if entry.name == "fc"] == [256, 50]
 
 
-def test_the_russian_readme_differs_in_three_places_alone() -> None:
+EVERY_KEY: dict[str, Any] = {  # no value is a default of ours, nor of the README
+    "sample_rate": 16_000,
+    "mel_spectrogram": {
+        "win_length": 0.025,
+        "hop_length": 0.01,
+        "n_mels": 40,
+        "f_min": 20.0,
+        "f_max": 7000.0,
+        "n_fft": 512,
+    },
+    "augmentation": {
+        "noise": {"p": 0.11, "min_snr_db": 3.0, "max_snr_db": 20.0},
+        "reverb": {"p": 0.12},
+        "time_shift": {"p": 0.13},
+        "freq_masking": {"p": 0.14, "fmp": 9, "num": 3},
+        "dropblock": {"p": 0.15, "dp": 0.2, "block_size": {"t": 6, "f": 5}},
+        "time_masking": {"p": 0.16, "tmp": 17, "num": 4},
+    },
+    "pretrain_urban": True,
+    "model": {
+        "res_block": {"activation": "lrelu", "batch_first": False, "kernel_size": [5, 7], "kernel_size_res": [2, 3]},
+        "blocks": [
+            {"res": [6, 10]},
+            {"max_pool": [3, 2]},
+            {"activation": "swiglu"},
+            {"drop": [0.4, 0.3, 4, 2]},
+            {"dropout": 0.25},
+            {"pooling": {"mode": "mul", "flat": True}},
+            {"fc": 11},
+        ],
+    },
+}
+for name, numbers in {"pretrain": 1, "train": 2}.items():
+    EVERY_KEY[name] = {
+        "num_workers": 2 + numbers,
+        "epochs": 10 + numbers,
+        "patience": 4 + numbers,
+        "lr": 0.1 * numbers,
+        "weight_decay": 0.2 * numbers,
+        "batch_size": 6 + numbers,
+        "accum_iter": 8 + numbers,
+        "grad_clip_value": 0.3 * numbers,
+        "grad_clip_norm": 0.4 * numbers,
+        "use_checkpoint": True,
+    }
+
+
+def expected_training(numbers: int) -> dict[str, Any]:
+    return {
+        "decode_threads": 2 + numbers,
+        "epochs": 10 + numbers,
+        "patience": 4 + numbers,
+        "lr": 0.1 * numbers,
+        "weight_decay": 0.2 * numbers,
+        "batch_size": 6 + numbers,
+        "accumulate": 8 + numbers,
+        "grad_clip_value": 0.3 * numbers,
+        "grad_clip_norm": 0.4 * numbers,
+        "gradient_checkpointing": True,
+        "schedule": "constant",
+    }
+
+
+@pytest.mark.parametrize(
+    ("dialect", "norm", "p_per", "keep"),
+    [("en", "after_activation", "clip", "channel_mel"), ("ru", "before_activation", "batch", "frames")],
+)
+def test_every_key_is_translated(dialect: Dialect, norm: str, p_per: str, keep: str) -> None:
+    expected = {
+        "sample_rate": 16_000,
+        "features": {
+            "win_length": 400,
+            "hop_length": 160,
+            "n_mels": 40,
+            "f_min": 20.0,
+            "f_max": 7000.0,
+            "n_fft": 512,
+        },
+        "augmentation": {
+            "waveform": [
+                {"noise": {"p": 0.11, "min_snr_db": 3.0, "max_snr_db": 20.0}},
+                {"reverb": {"p": 0.12}},
+                {"time_shift_stretch": {"p": 0.13}},
+            ],
+            "specgram": [
+                {"frequency_masking": {"p": 0.14, "freq_mask_param": 9, "num_masks": 3}},
+                {"dropblock": {"p": 0.15, "drop_probability": 0.2, "block_size": [5, 6]}},
+                {"time_masking": {"p": 0.16, "time_mask_param": 17, "num_masks": 4}},
+            ],
+        },
+        "train": expected_training(2),
+        "pretrain": expected_training(1),
+        "model": {
+            "res_block": {
+                "activation": "lrelu",
+                "norm": norm,
+                "kernel_size": [7, 5],
+                "shortcut_kernel_size": [3, 2],
+            },
+            "blocks": [
+                {"res": [6, 10]},
+                {"max_pool": {"kernel_size": [1, 3], "stride": [1, 2]}},
+                {"activation": "swiglu"},
+                {"drop": {"p": 0.4, "p_per": p_per, "drop_probability": 0.3, "block_size": [2, 4]}},
+                {"dropout": 0.25},
+                {"pooling": {"mode": "mul", "keep": keep}},
+                {"fc": 11},
+            ],
+        },
+    }
+    translated, _ = translate_seed(EVERY_KEY, dialect=dialect, where="t")
+    assert translated == expected
+    check(Config, translated, where="t")
+
+
+def test_the_russian_readme_differs_in_three_settings_alone() -> None:
     english, russian = (load_config(README, seed_dialect=dialect).model_dump(mode="json") for dialect in ("en", "ru"))
     expected = copy.deepcopy(english)
     expected["model"]["res_block"]["norm"] = "after_activation"
@@ -175,9 +290,17 @@ def test_load_config_logs_the_notes(caplog: pytest.LogCaptureFixture) -> None:
         {"mel_spectrogram": {}},
         {"pretrain_urban": False},
         {"augmentation": {"time_shift": {"p": 1}}},
-        {"train": {"accum_iter": 1}},
-        {"pretrain": {"num_workers": 1}},
+        *({"augmentation": {name: {"p": 1}}} for name in ("reverb", "noise", "dropblock", "time_masking")),
+        {"augmentation": {"freq_masking": {"p": 1}}},
+        *({block: {"num_workers": 1}} for block in ("train", "pretrain")),
+        *({block: {"accum_iter": 1}} for block in ("train", "pretrain")),
+        *({block: {"use_checkpoint": False}} for block in ("train", "pretrain")),
         {"model": {"res_block": {"batch_first": True}}},
+        {"model": {"res_block": {"kernel_size_res": [1, 1]}}},
+        {"model": {"blocks": {"res": [4, 8]}}},
+        {"model": {"blocks": [{"fc": 3}, {"max_pool": [2, 2]}]}},
+        {"model": {"blocks": [{"drop": [0.5, 0.1, 3, 5]}]}},
+        {"model": {"blocks": [{"pooling": {"flat": False}}]}},
     ],
 )
 def test_the_seeds_format_is_recognised(data: dict[str, Any]) -> None:
@@ -189,6 +312,75 @@ def test_our_own_configs_and_odd_data_are_not_taken_for_a_seeds() -> None:
     assert ours
     assert not any(is_seed_config(yaml.safe_load(path.read_text())) for path in ours)
     assert not is_seed_config({"model": [1], "train": 3, "augmentation": None})
+    assert not is_seed_config({"model": {"blocks": [3, {"max_pool": 2}, {"drop": {}}, {"pooling": {"mode": "avg"}}]}})
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        {"features": {}},
+        {"augmentation": {"waveform": []}},
+        {"augmentation": {"specgram": []}},
+        {"train": {"schedule": "constant"}},
+        {"train": {"precision": "fp32"}},
+        {"train": {"accumulate": 2}},
+        {"model": {"res_block": {"norm": "after_activation"}}},
+        {"model": {"res_block": {"shortcut_kernel_size": [1, 1]}}},
+    ],
+)
+def test_a_slip_in_a_block_does_not_make_a_file_of_ours_a_seeds(ours: dict[str, Any]) -> None:
+    blocks = [{"max_pool": [2, 2]}]
+    assert is_seed_config({"model": {"blocks": blocks}})
+    assert not is_seed_config({**ours, "model": {**ours.get("model", {}), "blocks": blocks}})
+
+
+def test_a_file_that_its_blocks_alone_make_a_seeds_is_told_so(tmp_path: Path) -> None:
+    blocks: list[Any] = [{"res": [4, 8]}, {"max_pool": [3, 2]}, {"pooling": {"mode": "avg"}}]
+    config, notes = load(tmp_path, {"model": {"blocks": blocks}})
+    assert block(config, "max_pool").value.kernel_size == (1, 3)
+    assert "model.blocks.1.max_pool is written as in the seed's format" in notes
+    with pytest.raises(ConfigError, match=r"\(in the seed's format\): train\.epoch: no such key"):
+        load(tmp_path, {"train": {"epoch": 3}, "model": {"blocks": blocks}})
+
+
+@pytest.mark.parametrize("name", ["noise", "dropblock", "time_masking", "freq_masking"])
+def test_p_0_alone_switches_an_effect_off(tmp_path: Path, seed: dict[str, Any], name: str) -> None:
+    seed["augmentation"] = {"time_shift": {"p": 0.3}, name: {"p": 0}}
+    augmentation = load(tmp_path, seed)[0].augmentation
+    assert [effect.name for effect in augmentation.waveform] == ["time_shift_stretch"]
+    assert not augmentation.specgram
+    for p in (0.1, False):
+        seed["augmentation"] = {name: {"p": p}}
+        with pytest.raises(ConfigError, match=rf"augmentation\.{name}\.\w+: this key is missing"):
+            load(tmp_path, seed)
+
+
+def test_a_pretrain_block_that_is_not_used_is_left_out(tmp_path: Path, seed: dict[str, Any]) -> None:
+    seed["pretrain"] = {"epochs": 0, "num_workers": 3}
+    config, notes = load(tmp_path, seed)
+    assert config.pretrain is None
+    assert not notes
+    seed["pretrain_urban"] = True
+    with pytest.raises(
+        ConfigError, match=r"\(translated from the seed's format\): pretrain: epochs 0 .* needs patience"
+    ):
+        load(tmp_path, seed)
+    seed["pretrain"]["epoch"] = 3
+    seed["pretrain_urban"] = False
+    with pytest.raises(ConfigError, match=r"pretrain\.epoch: no such key"):
+        load(tmp_path, seed)
+
+
+def test_errors_after_the_translation_say_that_there_was_one(tmp_path: Path, seed: dict[str, Any]) -> None:
+    seed["mel_spectrogram"]["f_max"] = 9000
+    with pytest.raises(
+        ConfigError, match=r"config\.yaml \(translated from the seed's format\): .*f_max 9000 Hz is above"
+    ):
+        load(tmp_path, seed)
+    with pytest.raises(
+        ConfigError, match=r"\(translated from the seed's format\) with train\.lr=x: train\.lr: got 'x'"
+    ):
+        load_config(README, ["train.lr=x"])
 
 
 @pytest.mark.parametrize(
@@ -196,8 +388,20 @@ def test_our_own_configs_and_odd_data_are_not_taken_for_a_seeds() -> None:
     [
         (
             {"mel_spectrogram": {"win_length": 1380}},
-            r"\(in the seed's format\): mel_.*win_length: got 1380, must",
+            r"\(in the seed's format\): mel_.*length: got 1380, must be seconds, at most 1; 1380 looks like samples",
         ),
+        ({"mel_spectrogram": {"hop_length": 0}}, r"mel_spectrogram\.hop_length: got 0, must be greater than 0"),
+        (
+            {"mel_spectrogram": {"f_min": 9000, "f_max": 8000}},
+            r"\(in the seed's format\): mel_spectrogram: f_min 9000 must be below f_max 8000",
+        ),
+        (
+            {"augmentation": {"noise": {"p": 1, "min_snr_db": 9, "max_snr_db": 3}}},
+            r"\(in the seed's format\): augmentation\.noise: min_snr_db 9 must not be above max_snr_db 3",
+        ),
+        ({"sample_rate": 10**400}, r"format\): sample_rate: got 10*\.\.\.0*, must be less than or equal to 2147483647"),
+        ({"train": {"num_workers": 10**400}}, r"train\.num_workers: got 10*\.\.\.0*, must be less than or equal to"),
+        ({"train": {"patience": 2**31}}, r"train\.patience: got 2147483648, must be less than or equal to 2147483647"),
         ({"mel_spectrogram": {"hop": 0.1}}, r"mel_spectrogram\.hop: no such key\. Did you mean 'hop_length'\?"),
         (
             {"augmentation": {"dropblock": {"p": 1, "dp": 0.1}}},

@@ -1,9 +1,10 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tonearm.errors import ConfigError
@@ -21,6 +22,8 @@ from tonearm.strict_yaml import MAX_BYTES, MAX_NODES, apply_overrides, parse_yam
         ("44_100", 44_100),
         ("0x10", 16),
         ("0b11", 3),
+        ("0x" + "f" * 64, 16**64 - 1),
+        ("0x" + "f" * 5000, "0x" + "f" * 5000),  # which Python could read, but not print
         ("-7", -7),
         ("0", 0),
         ("-.inf", -math.inf),
@@ -45,12 +48,14 @@ def test_plain_pyyaml_would_read_a_string() -> None:
     assert yaml.safe_load("[1e-4]") == ["1e-4"]  # the reason for a loader of our own
 
 
+@settings(deadline=None)  # times on a shared machine say nothing
 @given(st.floats(allow_nan=False))
 def test_every_float_that_python_prints_is_read_back(number: float) -> None:
     text = repr(number).replace("inf", ".inf")
     assert parse_yaml(text, where="t") == number
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**30), 10**30))
 def test_every_integer_is_read_back(number: int) -> None:
     assert parse_yaml(str(number), where="t") == number
@@ -59,6 +64,33 @@ def test_every_integer_is_read_back(number: int) -> None:
 def test_a_merge_gives_way_to_the_keys_beside_it() -> None:
     text = "pretrain: &base {lr: 1, epochs: 5}\ntrain: {<<: *base, lr: 2}"
     assert parse_yaml(text, where="t")["train"] == {"lr": 2, "epochs": 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "expected"),
+    [
+        (
+            "pretrain: &t {epochs: 50}\ntrain: *t",
+            "train.epochs=3",
+            {"pretrain": {"epochs": 50}, "train": {"epochs": 3}},
+        ),
+        ("blocks: [&r {res: [4, 8]}, *r]", "blocks.0.res.0=16", {"blocks": [{"res": [16, 8]}, {"res": [4, 8]}]}),
+        (
+            "a: &a {size: [1, 2]}\nb: {<<: *a, n: 3}",
+            "b.size.0=9",
+            {"a": {"size": [1, 2]}, "b": {"size": [9, 2], "n": 3}},
+        ),
+        (
+            "a: &a {b: {c: 1}}\nd: [*a, *a]",
+            "d.1.b.c=9",
+            {"a": {"b": {"c": 1}}, "d": [{"b": {"c": 1}}, {"b": {"c": 9}}]},
+        ),
+    ],
+)
+def test_an_override_changes_one_place_also_where_the_file_has_aliases(text: str, override: str, expected: Any) -> None:
+    data = parse_yaml(text, where="t")
+    apply_overrides(data, [override])
+    assert data == expected
 
 
 @pytest.mark.parametrize(
@@ -100,6 +132,7 @@ def test_a_bomb_of_merges_is_refused_before_it_goes_off() -> None:
         parse_yaml("\n".join(lines), where="t")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_data_or_a_config_error(text: str) -> None:
     try:

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from tonearm.seed_config import Dialect, is_seed_config, translate_seed
-from tonearm.strict_model import OneKey, Pair, Several, Size, StrictModel, check
+from tonearm.strict_model import Count, OneKey, Pair, Several, Size, StrictModel, check
 from tonearm.strict_yaml import apply_overrides, read_yaml
 
 _log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ class AugmentationConfig(StrictModel):
 class TrainConfig(StrictModel):
     """How a model learns. ``epochs: 0`` with ``patience`` means: until it stops improving."""
 
-    epochs: Annotated[int, Field(ge=0)] = 80
+    epochs: Count = 80
     patience: Size | None = None  # epochs without improvement before it stops
     batch_size: Size = 32
     lr: Positive = 1e-3
@@ -280,10 +280,13 @@ def load_config_and_notes(
     """:func:`load_config`, returning the notes of a translation instead of logging them."""
     data = read_yaml(path)
     notes: tuple[str, ...] = ()
+    where = str(path)
     if is_seed_config(data):
-        data, notes = translate_seed(data, dialect=seed_dialect, where=str(path))
+        data, notes = translate_seed(data, dialect=seed_dialect, where=where)
+        where = f"{path} (translated from the seed's format)"
     apply_overrides(data, overrides)
-    where = f"{path} with {' '.join(overrides)}" if overrides else str(path)
+    if overrides:
+        where = f"{where} with {' '.join(overrides)}"
     return check(Config, data, where=where), notes
 
 

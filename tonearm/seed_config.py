@@ -1,15 +1,15 @@
 """The seed's config.yaml, as its READMEs describe it, in our schema.
 
 The seed is the survey project that tonearm grew out of, and its users have config.yaml files. Axes there are
-[time, frequency] and the lengths of window and hop are seconds. Its English and its Russian README disagree in three
+[time, frequency] and the lengths of window and hop are seconds. Its English and its Russian README disagree in four
 places, so the dialect is a choice: docs/design/seed-dialects.md has the table of keys and the reasons.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from tonearm.strict_model import OneKey, Pair, Several, Size, StrictModel, check
+from tonearm.strict_model import Count, OneKey, Pair, Several, Size, StrictModel, check
 
 Dialect = Literal["en", "ru"]
 
@@ -17,8 +17,15 @@ _Probability = Annotated[float, Field(ge=0, le=1)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
 _Positive = Annotated[float, Field(gt=0)]
 _NotNegative = Annotated[float, Field(ge=0)]
-_Count = Annotated[int, Field(ge=0)]
-_Seconds = Annotated[float, Field(gt=0, le=1)]  # whoever writes more than a second means samples
+
+
+def _at_most_a_second(value: float) -> float:
+    if value > 1:
+        raise ValueError(f"must be seconds, at most 1; {value:g} looks like samples")
+    return value
+
+
+_Seconds = Annotated[float, Field(gt=0), AfterValidator(_at_most_a_second)]
 _Activation = Literal["gelu", "relu", "lrelu", "swiglu"]
 
 # Keys that only the seed's format has, by the block they stand in.
@@ -28,6 +35,13 @@ _MARKS = {
     ("train",): {"num_workers", "accum_iter", "use_checkpoint"},
     ("pretrain",): {"num_workers", "accum_iter", "use_checkpoint"},
     ("model", "res_block"): {"batch_first", "kernel_size_res"},
+}
+# And keys that only ours has: with one of these, a block that looks like the seed's is a slip in a file of ours.
+_OUR_MARKS = {
+    (): {"features"},
+    ("augmentation",): {"waveform", "specgram"},
+    ("train",): {"schedule", "precision", "accumulate"},
+    ("model", "res_block"): {"norm", "shortcut_kernel_size"},
 }
 _WAVEFORM = ("reverb", "time_shift", "noise")
 
@@ -40,6 +54,12 @@ class _Mel(StrictModel):
     f_max: _Positive | None = None
     n_fft: Size | None = None  # samples, as torchaudio's MelSpectrogram takes it
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.f_max is not None and self.f_min >= self.f_max:
+            raise ValueError(f"f_min {self.f_min:g} must be below f_max {self.f_max:g}")
+        return self
+
 
 class _OnlyP(StrictModel):
     p: _Probability
@@ -48,6 +68,12 @@ class _OnlyP(StrictModel):
 class _Noise(_OnlyP):
     min_snr_db: float
     max_snr_db: float
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.min_snr_db > self.max_snr_db:
+            raise ValueError(f"min_snr_db {self.min_snr_db:g} must not be above max_snr_db {self.max_snr_db:g}")
+        return self
 
 
 class _BlockSize(StrictModel):
@@ -78,11 +104,21 @@ class _Augmentation(StrictModel):
     time_masking: _TimeMasking | None = None
     freq_masking: _FreqMasking | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _switched_off(cls, data: Any) -> Any:
+        """``noise: {p: 0}`` is how the README switches an effect off; nothing more need be said about it."""
+        if not isinstance(data, dict):
+            return data
+        needs_more = data.keys() & ("noise", "dropblock", "time_masking", "freq_masking")
+        off = [name for name in needs_more if data[name] == {"p": 0} and data[name]["p"] is not False]
+        return {name: value for name, value in data.items() if name not in off}
+
 
 class _Train(StrictModel):
-    num_workers: _Count | None = None
-    epochs: _Count = 80
-    patience: _Count = 0
+    num_workers: Count | None = None
+    epochs: Count = 80
+    patience: Count = 0
     lr: _Positive = 1e-3
     weight_decay: _NotNegative = 0.01
     batch_size: Size = 32
@@ -138,14 +174,32 @@ class _Seed(StrictModel):
 
 
 def is_seed_config(data: dict[str, Any]) -> bool:
-    """Whether a file's ``data`` has a key that the seed's format has and ours has not."""
-    for place, marks in _MARKS.items():
-        block: Any = data
-        for name in place:
-            block = block.get(name) if isinstance(block, dict) else None
-        if isinstance(block, dict) and marks & block.keys():
-            return True
-    return False
+    """Whether a file's ``data`` has something that the seed's format has and ours has not."""
+    return _has(data, _MARKS) or (not _has(data, _OUR_MARKS) and _seed_block(data) is not None)
+
+
+def _has(data: Any, marks: dict[tuple[str, ...], set[str]]) -> bool:
+    """Whether ``data`` has one of the keys in the block where it stands."""
+    blocks = ((_at(data, place), names) for place, names in marks.items())
+    return any(isinstance(block, dict) and bool(names & block.keys()) for block, names in blocks)
+
+
+def _at(data: Any, place: tuple[str, ...]) -> Any:
+    for name in place:
+        data = data.get(name) if isinstance(data, dict) else None
+    return data
+
+
+def _seed_block(data: Any) -> str | None:
+    """The key of the first block that is written as in the seed's format alone."""
+    blocks = _at(data, ("model", "blocks"))
+    if isinstance(blocks, dict):
+        return "model.blocks"
+    for index, block in enumerate(blocks if isinstance(blocks, list) else ()):
+        match block:
+            case {"max_pool": [_, _]} | {"drop": [_, _, _, _]} | {"pooling": {"flat": _}}:
+                return f"model.blocks.{index}.{next(iter(block))}"
+    return None
 
 
 def translate_seed(data: dict[str, Any], *, dialect: Dialect, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -164,6 +218,10 @@ def translate_seed(data: dict[str, Any], *, dialect: Dialect, where: str) -> tup
     """
     seed = check(_Seed, data, where=f"{where} (in the seed's format)")
     notes: list[str] = []
+    if not _has(data, _MARKS):
+        notes.append(
+            f"{_seed_block(data)} is written as in the seed's format, so the whole file is read in that format"
+        )
     ours: dict[str, Any] = {
         "sample_rate": seed.sample_rate,
         "features": _features(seed),
@@ -171,9 +229,9 @@ def translate_seed(data: dict[str, Any], *, dialect: Dialect, where: str) -> tup
         "train": _train(seed.train, "train", notes),
         "model": _model(seed.model, dialect),
     }
-    if seed.pretrain is not None:
-        ours["pretrain"] = _train(seed.pretrain, "pretrain", notes)
     if seed.pretrain_urban:
+        if seed.pretrain is not None:
+            ours["pretrain"] = _train(seed.pretrain, "pretrain", notes)
         notes.append("pretrain_urban is true, but this version does not pretrain; the pretrain block is kept")
     return ours, tuple(notes)
 

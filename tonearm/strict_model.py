@@ -23,7 +23,9 @@ Model = TypeVar("Model", bound=StrictModel)
 Item = TypeVar("Item")
 # Lists of the file become tuples; strict mode would refuse that conversion, and that one alone is allowed.
 Several = Annotated[tuple[Item, ...], Field(strict=False)]
-Size = Annotated[int, Field(ge=1)]
+LARGEST = 2**31 - 1  # no size of ours is larger, and floats and tensors take it
+Size = Annotated[int, Field(ge=1, le=LARGEST)]
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Pair = Annotated[tuple[Size, Size], Field(strict=False)]
 
 

@@ -24,7 +24,8 @@ _FLOAT = re.compile(
           |[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
     re.VERBOSE,
 )
-_INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$")  # 44_100 as the seed's README writes it
+# 44_100 as the seed's README writes it. Hexadecimal ends somewhere: Python prints no integer of 5,000 digits.
+_INT = re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]{1,64}|0b[01_]{1,256})$")
 _STR = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
 _TAGS = {_STR, _MERGE} | {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "int", "float", "bool", "null")}
@@ -50,7 +51,8 @@ def parse_yaml(text: str, *, where: str) -> Any:
         where: what to call it in an error: a file's name, an override.
 
     Returns:
-        dicts with text keys, lists, str, int, float, bool and None; None for an empty document.
+        dicts with text keys, lists, str, int, float, bool and None; None for an empty document. No list or dict is in
+        two places, also where aliases (``*base``) or merges put it there: writing to one leaves the other alone.
 
     Raises:
         ConfigError: not YAML, a repeated key, a tag (``!!python/…``), a key that is not text, too many entries, or an
@@ -62,7 +64,7 @@ def parse_yaml(text: str, *, where: str) -> Any:
         if node is None:
             return None
         _count(node, {}, where)
-        return loader.construct_document(node)
+        return _unshared(loader.construct_document(node))
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{where}{line}: not valid YAML: {error.problem or error.context}.") from error
@@ -134,6 +136,15 @@ def _index(place: Any, key: str, above: Sequence[str], where: str) -> str | int:
         allowed = f"0 to {len(place) - 1}" if place else "nothing: the list is empty"
         raise ConfigError(f"{where}: '{name}' is a list; '{key}' is no place in it. It may be {allowed}.")
     return int(key)
+
+
+def _unshared(data: Any) -> Any:
+    """A copy in which nothing is in two places; copy.deepcopy would keep what is shared shared."""
+    if isinstance(data, dict):
+        return {key: _unshared(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_unshared(item) for item in data]
+    return data
 
 
 def _count(node: yaml.Node, counts: dict[int, int], where: str) -> int:

@@ -21,11 +21,14 @@ from tests.gpu_augment.cases import (
 )
 from tonearm.batch import AudioBatch
 from tonearm.errors import RequestError, ShapeError
-from tonearm.gpu_augment import Augmented, Chain, Noise, Params
+from tonearm.gpu_augment import Augmented, Chain, FrequencyMasking, Noise, Params, Reverb, TimeMasking
 from tonearm.gpu_augment.functional import blocks
+from tonearm.gpu_augment.params import eighths
 
 FFT_ROUNDING = 2e-6  # an FFT of several rows may sum in another order than that of one
 HALF_ROUNDING = {torch.float16: 4e-3, torch.bfloat16: 3e-2}  # half an ulp of values up to 4, input and output
+
+REVERB = Reverb(sample_rate=8000)
 
 every_augmentation = pytest.mark.parametrize("name", AUGMENTATIONS)
 every_effect = pytest.mark.parametrize("name", EFFECTS)
@@ -200,6 +203,31 @@ def test_a_gathered_set_filled_up_to_fixed_sizes_changes_nothing_else(name):
         assert torch.equal(got[clip], batch[clip])
 
 
+def test_for_a_cuda_device_sets_are_filled_to_eighths_of_the_batch_and_elsewhere_not_at_all(monkeypatch):
+    monkeypatch.setattr(Params, "to", lambda params, device: params)  # there is no such device here
+    effect = Noise(0.5, generator=seeded(0))
+    wanted = {0, 4, 7, 11, 14, 18, 21, 25, 28}
+    assert set(eighths(28)) == wanted
+    for _ in range(100):
+        state = effect.generator.get_state()
+        on = effect.sample(28, 10).steps[0]
+        effect.generator.set_state(state)
+        gathered = effect.sample(28, 10, device="cuda").steps[0]
+        assert on.rows[:, 0].all() and not on.padded
+        assert len(gathered.clips) == min(size for size in wanted if size >= len(on.clips))
+        assert torch.equal(gathered.clips[: len(on.clips)], on.clips)
+    assert len(effect.sample(28, 10, device="cuda", gather_sizes=(28,)).steps[0].clips) == 28
+    assert [len(step.clips) for step in Chain([Noise(0.0)]).sample(28, 10, device="cuda").steps] == [0]
+
+
+@pytest.mark.parametrize("batch_size", [0, 1, 2, 7, 8, 33, 256])
+def test_eighths_are_few_and_hold_every_count_with_less_than_an_eighth_more(batch_size):
+    sizes = eighths(batch_size)
+    assert len(sizes) <= 9 and sizes[0] == 0 and sizes[-1] == batch_size
+    for count in range(batch_size + 1):
+        assert 0 <= min(size for size in sizes if size >= count) - count <= batch_size / 8
+
+
 def test_where_no_fixed_size_is_large_enough_the_whole_batch_is_gathered():
     steps = Noise(0.5).sample(16, 10, gather_sizes=(1,), generator=seeded(0)).steps
     assert len(steps[0].clips) == 16 and 0 < steps[0].rows[:, 0].sum() < 16
@@ -263,7 +291,7 @@ def test_double_precision_is_kept(name):
 
 
 @every_augmentation
-@pytest.mark.parametrize("shape", [(0, 1, 16, 40), (3, 1, 16, 5), (1, 1, 3, 5), (2, 3, 16, 40)])
+@pytest.mark.parametrize("shape", [(0, 1, 16, 40), (3, 1, 16, 5), (1, 1, 3, 5), (2, 3, 16, 40), (2, 0, 16, 40)])
 def test_odd_shapes(name, shape):
     if "waveform" in name or name in WAVEFORM_EFFECTS:
         shape = (shape[0], shape[1], {5: 1}.get(shape[-1], shape[-1]))  # a single sample
@@ -342,6 +370,29 @@ def test_input_of_the_wrong_kind_is_refused_even_when_nobody_is_on(name):
             augmentation(batch[None])
 
 
+@pytest.mark.parametrize(
+    ("augmentation", "drawn_by", "message"),
+    [
+        (Chain([Noise(), REVERB]), Noise(), r"drawn for Noise, but this is Noise \+ Reverb\. Take those that"),
+        (Noise(), Chain([Noise(), Noise()]), r"drawn for Noise \+ Noise, but this is Noise\."),
+        (Noise(), REVERB, r"drawn for Reverb, but this is Noise"),
+        (Chain([Noise(), Chain([REVERB])]), Chain([REVERB, Noise()]), r"Reverb \+ Noise, but this is Noise \+ Reverb"),
+        (Noise(), Chain([]), r"drawn for nothing, but this is Noise"),
+        (Chain([]), Noise(), r"drawn for Noise, but this is nothing"),
+    ],
+)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_params_of_another_augmentation_are_refused(augmentation, drawn_by, message, device):
+    waveform = torch.zeros(2, 1, 100, device=device)
+    with pytest.raises(ShapeError, match=message):
+        augmentation.apply(waveform, drawn_by.sample(2, 100, device=device))
+
+
+def test_params_of_masks_along_the_other_axis_are_refused():
+    with pytest.raises(ShapeError, match="params: drawn for TimeMasking, but this is FrequencyMasking"):
+        FrequencyMasking(5).apply(torch.zeros(2, 1, 8, 9), TimeMasking(5).sample(2, 9))
+
+
 def test_params_lengths_and_waveform_that_do_not_fit_are_refused():
     noise, waveform = Noise(1.0), torch.zeros(4, 1, 100)
     params = noise.sample(4, 100)
@@ -382,6 +433,20 @@ def test_a_chain_is_its_members_one_after_the_other():
     for effect, step in zip(chain.effects, params.steps, strict=True):
         expected = effect.apply(expected, Params(8, 1000, (step,)))
     assert torch.equal(chain.apply(batch, params), expected)
+
+
+def test_a_chain_saves_its_own_generator_alone_and_ignores_its_members():
+    batch = batch_for("Noise", 4)
+    chain = Chain([Noise(0.5, generator=seeded(1)), Chain([Noise(0.5)])], generator=seeded(2))
+    sizes_saved = {name: len(state) for name, state in chain.state_dict().items()}
+    assert sizes_saved.pop("_extra_state") == len(chain.generator.get_state())
+    assert set(sizes_saved.values()) == {0}
+    other = Chain([Noise(0.5, generator=seeded(3)), Chain([Noise(0.5)])], generator=seeded(2))
+    member_state = other.effects[0].generator.get_state()
+    assert torch.equal(chain(batch), other(batch))
+    other.load_state_dict(chain.state_dict())
+    assert torch.equal(chain(batch), other(batch))
+    assert torch.equal(other.effects[0].generator.get_state(), member_state)  # neither drawn from nor loaded
 
 
 def test_chains_nest_and_may_be_empty():

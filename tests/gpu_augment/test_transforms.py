@@ -5,8 +5,8 @@ import torch
 
 from tests.gpu_augment.cases import seeded
 from tonearm.errors import RequestError, ShapeError
-from tonearm.gpu_augment import DropBlock, FrequencyMasking, Noise, Reverb, TimeMasking, TimeShiftStretch
-from tonearm.gpu_augment.functional import dropblock_gamma
+from tonearm.gpu_augment import Chain, DropBlock, FrequencyMasking, Noise, Reverb, TimeMasking, TimeShiftStretch
+from tonearm.gpu_augment.functional import add_noise, convolve, dropblock_gamma, synthetic_rir, white_noise
 
 CLIPS = 4000
 
@@ -41,6 +41,42 @@ def test_keys_span_the_whole_range():
     keys = drawn(Noise(1.0))[:, 1:]
     assert spans(keys.flatten(), -(2.0**31), 2.0**31)
     assert torch.equal(keys, keys.to(torch.int32).double())
+
+
+def test_noise_is_its_function_with_the_columns_it_drew():
+    waveform = torch.randn(6, 2, 300, generator=seeded(1))
+    effect = Noise(1.0, -5.0, 12.0)
+    params = effect.sample(6, 300, generator=seeded(2))
+    snr_db, first_key, second_key = params.steps[0].rows[:, 1:].unbind(1)
+    keys = torch.stack([first_key, second_key], dim=1).to(torch.int32)
+    expected = add_noise(waveform, white_noise(keys, num_channels=2, num_samples=300), snr_db=snr_db)
+    assert torch.equal(effect.apply(waveform, params), expected)
+
+
+def test_reverb_is_its_function_with_the_columns_it_drew():
+    waveform = torch.randn(6, 2, 900, generator=seeded(1))
+    effect = Reverb(1.0, sample_rate=1000, min_rt60_seconds=0.1, max_rt60_seconds=0.5004, min_drr_db=-9, max_drr_db=9)
+    params = effect.sample(6, 900, generator=seeded(2))
+    rt60_seconds, drr_db, first_key, second_key = params.steps[0].rows[:, 1:].unbind(1)
+    rir = synthetic_rir(
+        torch.stack([first_key, second_key], dim=1).to(torch.int32),
+        rt60_seconds=rt60_seconds,
+        drr_db=drr_db,
+        sample_rate=1000,
+        num_samples=501,  # as long as the liveliest room rings, rounded up
+    )
+    assert torch.equal(effect.apply(waveform, params), convolve(waveform, rir[:, None]))
+
+
+ONE_ROOM = {"min_rt60_seconds": 0.3, "max_rt60_seconds": 0.3, "min_drr_db": 0.0, "max_drr_db": 0.0}
+
+
+@pytest.mark.parametrize("effect", [Noise(1.0), Reverb(1.0, sample_rate=1000, **ONE_ROOM)])
+def test_what_is_added_differs_from_clip_to_clip_and_from_call_to_call(effect):
+    waveform = torch.randn(1, 1, 400, generator=seeded(1)).expand(4, 1, 400)
+    added = torch.cat([effect(waveform) - waveform, effect(waveform) - waveform]).flatten(1)
+    alike = torch.corrcoef(added) - torch.eye(8)
+    assert alike.max() < 0.9  # equal noise at another level would correlate perfectly
 
 
 def test_the_measured_snr_is_within_the_range():
@@ -96,23 +132,44 @@ def test_drop_block_refuses_a_map_smaller_than_its_block():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Noise(1.5), r"p: got 1.5, may be from 0 to 1"),
-        (lambda: Noise(float("nan")), r"p: got nan, may be from 0 to 1"),
-        (lambda: Noise(0.5, 10.0, 5.0), r"min_snr_db, max_snr_db: got 10.0 and 5.0, may be min_snr_db <= max_snr_db"),
-        (lambda: Noise(0.5, 10.0, float("inf")), r"got 10.0 and inf, .*finite"),
+        (lambda: Noise(1.5), r"p: got 1.5, may be a number from 0 to 1"),
+        (lambda: Noise(float("nan")), r"p: got nan, may be a number from 0 to 1"),
+        (lambda: Noise("a"), r"p: got 'a', may be a number from 0 to 1"),
+        (lambda: Noise(None), r"p: got None, may be a number from 0 to 1"),
+        (lambda: Noise(True), r"p: got True, may be a number from 0 to 1"),
+        (lambda: Noise(0.5, "0"), r"min_snr_db, max_snr_db: got '0' and 30.0, may be finite numbers"),
+        (lambda: Noise(0.5, 0, None), r"min_snr_db, max_snr_db: got 0 and None, may be finite numbers"),
+        (lambda: Noise(generator=3), r"generator: got 3, may be a torch.Generator on the CPU, or None"),
+        (lambda: Chain([], generator=3), r"generator: got 3, may be a torch.Generator"),
+        (lambda: TimeShiftStretch(min_rate=None), r"min_rate, max_rate: got None and 1.25, may be finite numbers"),
+        (lambda: TimeShiftStretch(max_rate=float("inf")), r"min_rate, max_rate: got 0.8 and inf, may be finite"),
+        (lambda: Reverb(sample_rate="x"), r"sample_rate: got 'x', may be a whole number, 1 Hz or more"),
+        (lambda: Reverb(sample_rate=8000.5), r"sample_rate: got 8000.5, may be a whole number, 1 Hz or more"),
+        (lambda: DropBlock(block_size=7), r"block_size: got 7, may be \(mel, time\), whole numbers"),
+        (lambda: DropBlock(block_size=(7, 7.5)), r"block_size: got \(7, 7.5\), may be \(mel, time\), whole numbers"),
+        (lambda: DropBlock(block_size=(7, 7, 7)), r"block_size: got \(7, 7, 7\), may be \(mel, time\)"),
+        (lambda: DropBlock(drop_probability="x"), r"drop_probability: got 'x', may be a number from 0 to 1"),
+        (lambda: TimeMasking("x"), r"time_mask_param: got 'x', may be a whole number, 0 or more"),
+        (lambda: TimeMasking(5, num_masks=True), r"num_masks: got True, may be a whole number, 1 or more"),
+        (lambda: TimeMasking(5, fill=None), r"fill: got None, may be a number or 'mean'"),
+        (lambda: Noise().sample(-1, 5), r"batch_size: got -1, may be a whole number, 0 or more"),
+        (lambda: Noise().sample(3, -5), r"num_samples: got -5, may be a whole number, 0 or more"),
+        (lambda: Noise().sample("3", 5), r"batch_size: got '3', may be a whole number, 0 or more"),
+        (lambda: Noise(0.5, 10.0, 5.0), r"min_snr_db, max_snr_db: got 10.0 and 5.0, .* numbers, min_snr_db <= max"),
+        (lambda: Noise(0.5, 10.0, float("inf")), r"got 10.0 and inf, .*finite numbers"),
         (lambda: Noise(color="pink"), r"color: got 'pink', may be 'white'"),
         (lambda: TimeShiftStretch(min_rate=1.1), r"min_rate, max_rate: got 1.1 and 1.25, may be 0 < min_rate <= 1"),
         (lambda: TimeShiftStretch(min_rate=0.0), r"min_rate, max_rate: got 0.0 and 1.25"),
         (lambda: TimeShiftStretch(max_rate=0.9), r"min_rate, max_rate: got 0.8 and 0.9"),
-        (lambda: Reverb(sample_rate=0), r"sample_rate: got 0, may be 1 Hz or more"),
+        (lambda: Reverb(sample_rate=0), r"sample_rate: got 0, may be a whole number, 1 Hz or more"),
         (lambda: Reverb(sample_rate=8000, min_rt60_seconds=0), r"min_rt60_seconds: got 0, may be more than 0"),
         (lambda: Reverb(sample_rate=8000, min_rt60_seconds=2), r"min_rt60_seconds, max_rt60_seconds: got 2 and 1.0"),
         (lambda: Reverb(sample_rate=8000, min_drr_db=20), r"min_drr_db, max_drr_db: got 20 and 15.0"),
-        (lambda: DropBlock(drop_probability=2.0), r"drop_probability: got 2.0, may be from 0 to 1"),
-        (lambda: DropBlock(block_size=(0, 3)), r"block_size: got \(0, 3\), may be \(mel, time\), each 1 or more"),
-        (lambda: TimeMasking(-1), r"time_mask_param: got -1, may be 0 or more"),
-        (lambda: FrequencyMasking(-1), r"freq_mask_param: got -1, may be 0 or more"),
-        (lambda: TimeMasking(5, num_masks=0), r"num_masks: got 0, may be 1 or more"),
+        (lambda: DropBlock(drop_probability=2.0), r"drop_probability: got 2.0, may be a number from 0 to 1"),
+        (lambda: DropBlock(block_size=(0, 3)), r"block_size: got \(0, 3\), may be \(mel, time\), .* each 1 or more"),
+        (lambda: TimeMasking(-1), r"time_mask_param: got -1, may be a whole number, 0 or more"),
+        (lambda: FrequencyMasking(-1), r"freq_mask_param: got -1, may be a whole number, 0 or more"),
+        (lambda: TimeMasking(5, num_masks=0), r"num_masks: got 0, may be a whole number, 1 or more"),
         (lambda: FrequencyMasking(5, fill="zero"), r"fill: got 'zero', may be a number or 'mean'"),
     ],
 )

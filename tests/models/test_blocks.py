@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from tonearm.config import FeaturesConfig, ModelConfig, load_config
 from tonearm.errors import ConfigError, ShapeError
 from tonearm.models import BlockNet, LogMel, build_model
+from tonearm.models.layers import DropBlock
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL: list[dict[str, Any]] = [
@@ -77,11 +79,41 @@ def test_flat_in_every_meaning(mode: str, keep: str, features: int) -> None:
     assert net(random(3, 1, 16, 7)).shape == (3, 6)
 
 
-def test_frames_are_scored_one_by_one_and_pooled_at_the_end_by_the_same_mode() -> None:
-    net = build([{"pooling": {"mode": "max", "keep": "frames"}}, {"fc": 6}]).eval()
+JOINED: dict[str, Callable[[Tensor], Tensor]] = {  # frames' scores (frame, batch, class) into one
+    "avg": lambda scores: scores.mean(dim=0),
+    "max": lambda scores: scores.amax(dim=0),
+    "sum": lambda scores: scores.mean(dim=0) + scores.amax(dim=0),
+    "mul": lambda scores: scores.mean(dim=0) * scores.amax(dim=0),
+}
+
+
+@pytest.mark.parametrize("mode", JOINED)
+@pytest.mark.parametrize("explicit", [False, True])
+def test_frames_are_scored_one_by_one_and_pooled_at_the_end(mode: str, explicit: bool) -> None:
+    """By the mode that made the frames, or by that of a pooling after them."""
+    other = "max" if mode == "avg" else "avg"
+    blocks: list[dict[str, Any]] = [{"pooling": {"mode": other if explicit else mode, "keep": "frames"}}, {"fc": 6}]
+    net = build(blocks + [{"pooling": {"mode": mode}}] * explicit).eval()
     x = random(2, 1, 16, 5)
-    one_by_one = torch.stack([net(x[..., [frame]]) for frame in range(5)])
-    torch.testing.assert_close(net(x), one_by_one.amax(dim=0))
+    each_frame = torch.stack([scores_of(net, x[..., [frame]]) for frame in range(5)])
+    torch.testing.assert_close(net(x), JOINED[mode](each_frame))
+
+
+def scores_of(net: BlockNet, frame: Tensor) -> Tensor:
+    """The scores of one frame before the frames are pooled."""
+    scores: Tensor = net.layers[:-1](frame)
+    return scores[..., 0]
+
+
+def test_layers_get_the_numbers_of_their_blocks() -> None:
+    drop = {"p": 0.3, "p_per": "batch", "drop_probability": 0.2, "block_size": [2, 3]}
+    net = build([{"drop": drop}, {"dropout": 0.15}, {"pooling": {}}, {"dropout": 0.35}])
+    layer, on_a_map, _, on_a_vector = list(net.layers)[:4]
+    assert isinstance(layer, DropBlock)
+    assert (layer.p, layer.p_per, layer.drop_probability, layer.block_size) == (0.3, "batch", 0.2, (2, 3))
+    assert isinstance(on_a_map, nn.Dropout2d)
+    assert isinstance(on_a_vector, nn.Dropout)
+    assert (on_a_map.p, on_a_vector.p) == (0.15, 0.35)
 
 
 def test_a_block_that_does_not_fit_is_named() -> None:

@@ -1,10 +1,22 @@
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from tonearm.models.layers import DropBlock, GlobalPool, PoolMode, ResBlock, SwiGLU, ToFrames, pool, same_conv
+from tonearm.gpu_augment.functional import dropblock_gamma
+from tonearm.models.layers import (
+    ACTIVATIONS,
+    DropBlock,
+    GlobalPool,
+    PoolMode,
+    ResBlock,
+    SwiGLU,
+    ToFrames,
+    pool,
+    same_conv,
+)
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -15,6 +27,20 @@ def test_swiglu_is_the_papers_formula() -> None:
     x = random(2, 6, 3, 4)
     expected = x[:, :3] * torch.sigmoid(x[:, :3]) * x[:, 3:]
     torch.testing.assert_close(SwiGLU()(x), expected)
+
+
+FORMULAS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "gelu": lambda x: x * (1 + torch.erf(x / 2**0.5)) / 2,
+    "relu": lambda x: (x + x.abs()) / 2,
+    "lrelu": lambda x: torch.where(x > 0, x, 0.01 * x),
+    "swiglu": lambda x: x[:, :3] / (1 + torch.exp(-x[:, :3])) * x[:, 3:],
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_their_formulas(name: str) -> None:
+    x = 3 * random(2, 6, 3, 4)
+    torch.testing.assert_close(ACTIVATIONS[name]()(x), FORMULAS[name](x))
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (3, 5), (2, 2), (4, 1), (1, 6), (3, 4)])
@@ -72,6 +98,18 @@ def test_dropblock_drops_whole_blocks_of_each_channel_and_rescales_each_clip() -
     whole = -F.max_pool2d(-dropped.float(), 4, stride=1)
     covered = F.max_pool2d(F.pad(whole, (3, 3, 3, 3)), 4, stride=1)
     assert torch.equal(covered > 0.5, dropped)
+
+
+def test_dropblock_drops_each_cell_as_often_as_gamma_and_the_seeds_that_can_cover_it_say() -> None:
+    torch.manual_seed(0)
+    maps, block_size, size = 20_000, (2, 3), (6, 8)
+    out = DropBlock(0.3, block_size=block_size)(torch.ones(maps, 1, *size))
+    share = (out == 0).double().mean(dim=(0, 1))
+    gamma = dropblock_gamma(0.3, block_size=block_size, size=size)
+    places = torch.ones(1, 1, size[0] - block_size[0] + 1, size[1] - block_size[1] + 1)
+    coverage = F.conv_transpose2d(places, torch.ones(1, 1, *block_size))[0, 0].double()
+    expected = 1 - (1 - gamma) ** coverage
+    assert ((share - expected).abs() < 5 * (expected * (1 - expected) / maps).sqrt()).all()  # 5 deviations
 
 
 def test_dropblock_in_evaluation_and_switched_off_is_the_identity() -> None:

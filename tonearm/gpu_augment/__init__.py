@@ -8,7 +8,7 @@
 
 It is an ``nn.Module``: ``eval()`` makes it the identity, ``state_dict()`` carries its random generator. Whether a clip
 is touched (``p``) and how is drawn for each clip by itself, on the host, before any kernel runs; so only the clips that
-are touched are computed, and nothing waits for the device.
+are touched are computed (on a GPU up to an eighth of the batch more, see ``sample``), and nothing waits for the device.
 
 What was drawn can be kept and done again, to the same batch or another of its size::
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tonearm.errors import RequestError
+from tonearm.gpu_augment.arguments import check_share
 from tonearm.gpu_augment.core import Augmentation, Augmented
 from tonearm.gpu_augment.functional import blocks
 from tonearm.gpu_augment.functional.layout import check_waveform
@@ -33,8 +33,7 @@ class ClipEffect(Augmentation):
 
     def __init__(self, p: float, generator: torch.Generator | None) -> None:
         super().__init__(generator)
-        if not 0.0 <= p <= 1.0:
-            raise RequestError(f"p: got {p}, may be from 0 to 1.")
+        check_share("p", p)
         self.p = p
 
     @property
@@ -55,7 +54,7 @@ class ClipEffect(Augmentation):
 
     def _steps(self, uniforms: Tensor, gather_sizes: Sequence[int] | None) -> list[Step]:
         on = uniforms[:, 0] < self.p if self.training else torch.zeros(len(uniforms), dtype=torch.bool)
-        return [Step.choose(on, self.parameters_from(uniforms[:, 1:]), gather_sizes)]
+        return [Step.choose(type(self).__name__, on, self.parameters_from(uniforms[:, 1:]), gather_sizes)]
 
     def _run(self, batch: Augmented, steps: Iterator[Step]) -> Augmented:
         step, waveform = next(steps), batch.waveform

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from tonearm.batch import AudioBatch
 from tonearm.errors import RequestError, ShapeError
-from tonearm.gpu_augment.params import Params, Step
+from tonearm.gpu_augment.arguments import check_whole
+from tonearm.gpu_augment.params import Params, Step, eighths
 
 
 class Augmented(NamedTuple):
@@ -39,10 +40,11 @@ class Augmentation(nn.Module, ABC):
 
     Args:
         generator: a CPU generator to draw from. None: one of its own, seeded by the operating system. Either way its
-            state is in ``state_dict()``, so that a resumed run goes on with the same stream.
+            state is in ``state_dict()``, so that a resumed run goes on with the same stream. A member of a
+            :class:`Chain` draws from the chain's instead.
 
     Raises:
-        RequestError: the generator is not on the CPU.
+        RequestError: the generator is none, or not on the CPU.
     """
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
@@ -50,12 +52,19 @@ class Augmentation(nn.Module, ABC):
         if generator is None:
             generator = torch.Generator()
             generator.seed()
+        if not isinstance(generator, torch.Generator):
+            raise RequestError(f"generator: got {generator!r}, may be a torch.Generator on the CPU, or None.")
         if generator.device.type != "cpu":
             raise RequestError(
                 f"generator: got one on {generator.device}, may be a CPU generator: parameters are drawn on the host, "
                 f"equal for every device."
             )
         self.generator = generator
+        self._in_a_chain = False
+
+    def _effects_in_order(self) -> list[str]:
+        """The names that the steps it samples carry; a composition gives its members'."""
+        return [type(self).__name__]
 
     @property
     @abstractmethod
@@ -93,11 +102,19 @@ class Augmentation(nn.Module, ABC):
             device: where apply will need them. All is sent in one copy, from pinned memory to a CUDA device.
             generator: a CPU generator to draw from instead of the module's own.
             gather_sizes: fill each effect's gathered set up to the next of these sizes with clips that come out as they
-                went in, so that a compiled or captured apply meets few shapes. None: gather no more than needed.
+                went in, so that cuFFT's plans, a compiled or a captured apply meet few shapes. None: for a CUDA device
+                the eighths of the batch, elsewhere no more than needed (as range(batch_size + 1) has it anywhere).
 
         Returns:
             Params, for ``apply`` to batches of this size, as often as wanted.
+
+        Raises:
+            RequestError: a size is no whole number, 0 or more.
         """
+        check_whole("batch_size", batch_size, at_least=0)
+        check_whole("num_samples", num_samples, at_least=0)
+        if gather_sizes is None and torch.device(device).type == "cuda":
+            gather_sizes = eighths(batch_size)
         generator = self.generator if generator is None else generator
         uniforms = torch.rand(batch_size, self.num_draws, dtype=torch.float64, generator=generator)
         return Params(batch_size, num_samples, tuple(self._steps(uniforms, gather_sizes))).to(device)
@@ -130,7 +147,7 @@ class Augmentation(nn.Module, ABC):
             A new waveform (the same one where there is nothing to do), or Augmented where lengths or targets came in.
 
         Raises:
-            ShapeError: waveform, lengths and params do not fit each other.
+            ShapeError: waveform, lengths and params do not fit each other, or another augmentation drew the params.
             RequestError: no params were given.
         """
         if not isinstance(waveform, Tensor):
@@ -138,7 +155,7 @@ class Augmentation(nn.Module, ABC):
         if params is None:
             raise RequestError("params: got None, may be what sample(batch_size, num_samples) returned.")
         self._check_layout(waveform)
-        _check_fit(waveform, params, lengths)
+        _check_fit(waveform, params, lengths, effects=self._effects_in_order())
         if any(len(step.clips) > 0 for step in params.steps):
             waveform = waveform.clone()
         batch = self._run(Augmented(waveform, lengths, targets), iter(params.steps))
@@ -161,15 +178,22 @@ class Augmentation(nn.Module, ABC):
         return self.apply(waveform, params, lengths, targets)
 
     def get_extra_state(self) -> Tensor:
-        """The generator's state, for ``state_dict()``."""
-        return self.generator.get_state()
+        """The generator's state, for ``state_dict()``; nothing where a chain draws instead."""
+        return torch.empty(0, dtype=torch.uint8) if self._in_a_chain else self.generator.get_state()
 
     def set_extra_state(self, state: Any) -> None:
         """Go on where the generator that was saved had come to."""
-        self.generator.set_state(state.cpu())
+        if len(state):
+            self.generator.set_state(state.cpu())
 
 
-def _check_fit(waveform: Tensor, params: Params, lengths: Tensor | None) -> None:
+def _check_fit(waveform: Tensor, params: Params, lengths: Tensor | None, *, effects: list[str]) -> None:
+    drawn_for = [step.effect for step in params.steps]
+    if drawn_for != effects:
+        raise ShapeError(
+            f"params: drawn for {' + '.join(drawn_for) or 'nothing'}, but this is {' + '.join(effects) or 'nothing'}. "
+            f"Take those that this augmentation's own sample() returned."
+        )
     batch_size, num_samples = waveform.shape[0], waveform.shape[-1]
     if (batch_size, num_samples) != (params.batch_size, params.num_samples):
         raise ShapeError(
@@ -191,7 +215,8 @@ def _check_fit(waveform: Tensor, params: Params, lengths: Tensor | None) -> None
 class Chain(Augmentation):
     """One augmentation after the other, all drawn from one generator and sent to the device in one copy.
 
-    The members' own generators are not used. A member in ``eval()`` mode is passed over.
+    The members' own generators, also such as were given to them, are neither used nor saved: give one to the chain. A
+    member in ``eval()`` mode is passed over.
 
     Args:
         effects: augmentations, chains among them, in the order in which they run.
@@ -212,6 +237,7 @@ class Chain(Augmentation):
         for effect in effects:
             if not isinstance(effect, Augmentation):
                 raise RequestError(f"effects: got a {type(effect).__name__}, may be augmentations of this package.")
+            effect._in_a_chain = True
         self.effects = nn.ModuleList(effects)
 
     @property
@@ -221,6 +247,9 @@ class Chain(Augmentation):
 
     def _members(self) -> list[Augmentation]:
         return cast("list[Augmentation]", list(self.effects))  # __init__ lets nothing else in
+
+    def _effects_in_order(self) -> list[str]:
+        return [name for effect in self._members() for name in effect._effects_in_order()]
 
     def _steps(self, uniforms: Tensor, gather_sizes: Sequence[int] | None) -> list[Step]:
         draws = torch.split(uniforms, [effect.num_draws for effect in self._members()], dim=1)

@@ -1,7 +1,7 @@
 """What augmentation will do to a batch, decided on the host and sent to the device in one copy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,21 +12,24 @@ class Step:
     """What one effect does to one batch: which clips it touches, and with what parameters.
 
     Attributes:
+        effect: the name of the effect that drew it.
         clips: (n,) int64, the rows of the batch to gather.
         rows: (n, 1 + parameters) float64, one row a gathered clip. Column 0 is 1 where the effect is on. It is 0 for
             clips that only fill the set up to a fixed size; they come out as they went in.
         padded: whether such clips may be among them.
     """
 
+    effect: str
     clips: Tensor
     rows: Tensor
     padded: bool
 
     @classmethod
-    def choose(cls, on: Tensor, parameters: Tensor, gather_sizes: Sequence[int] | None) -> "Step":
+    def choose(cls, effect: str, on: Tensor, parameters: Tensor, gather_sizes: Sequence[int] | None) -> "Step":
         """The step for a batch, from everyone's parameters and who is on.
 
         Args:
+            effect: the effect's name.
             on: (batch,) bool, on the CPU.
             parameters: (batch, parameters) float64, on the CPU.
             gather_sizes: fill the set up to the next of these sizes with clips that are off. None: gather no more than
@@ -37,7 +40,7 @@ class Step:
             wanted = min((size for size in gather_sizes if size >= len(clips)), default=len(on))
             clips = torch.cat([clips, (~on).nonzero().squeeze(1)[: wanted - len(clips)]])
         rows = torch.cat([on[:, None].double(), parameters], dim=1)
-        return cls(clips=clips, rows=rows[clips], padded=gather_sizes is not None)
+        return cls(effect=effect, clips=clips, rows=rows[clips], padded=gather_sizes is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +76,21 @@ class Params:
             buffer = buffer.pin_memory()
         parts = torch.split(buffer.to(device, non_blocking=True), sizes)
         steps = tuple(
-            Step(clips=clips, rows=rows.view(torch.float64).view(step.rows.shape), padded=step.padded)
+            replace(step, clips=clips, rows=rows.view(torch.float64).view(step.rows.shape))
             for step, clips, rows in zip(self.steps, parts[0::2], parts[1::2], strict=True)
         )
         return Params(self.batch_size, self.num_samples, steps)
 
     def __repr__(self) -> str:
-        counts = ", ".join(str(len(step.clips)) for step in self.steps)
+        counts = ", ".join(f"{step.effect} {len(step.clips)}" for step in self.steps)
         return f"Params(batch_size={self.batch_size}, num_samples={self.num_samples}, clips a step=[{counts}])"
+
+
+def eighths(batch_size: int) -> tuple[int, ...]:
+    """No clip, an eighth of the batch, two eighths … all of it: gather sizes that are few and waste little.
+
+    Example:
+        >>> eighths(32), eighths(4)
+        ((0, 4, 8, 12, 16, 20, 24, 28, 32), (0, 1, 2, 3, 4))
+    """
+    return tuple(sorted({-(-batch_size * eighth // 8) for eighth in range(9)}))

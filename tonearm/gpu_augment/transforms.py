@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tonearm.errors import RequestError
+from tonearm.gpu_augment.arguments import check_range, check_whole
 from tonearm.gpu_augment.clip_effect import ClipEffect
 from tonearm.gpu_augment.functional.counter import keys_from_uniforms
 from tonearm.gpu_augment.functional.noise import add_noise, white_noise
@@ -45,7 +46,8 @@ class TimeShiftStretch(ClipEffect):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(p, generator)
-        if not 0.0 < min_rate <= 1.0 <= max_rate < math.inf:
+        check_range("min_rate", min_rate, "max_rate", max_rate)
+        if not 0.0 < min_rate <= 1.0 <= max_rate:
             raise RequestError(
                 f"min_rate, max_rate: got {min_rate} and {max_rate}, may be 0 < min_rate <= 1 <= max_rate: "
                 f"where one part is faster the other must be slower."
@@ -92,7 +94,7 @@ class Noise(ClipEffect):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(p, generator)
-        _check_range("min_snr_db", min_snr_db, "max_snr_db", max_snr_db)
+        check_range("min_snr_db", min_snr_db, "max_snr_db", max_snr_db)
         if color != "white":
             raise RequestError(f"color: got {color!r}, may be 'white'.")
         self.min_snr_db, self.max_snr_db, self.color = min_snr_db, max_snr_db, color
@@ -142,12 +144,11 @@ class Reverb(ClipEffect):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(p, generator)
-        if sample_rate < 1:
-            raise RequestError(f"sample_rate: got {sample_rate}, may be 1 Hz or more.")
+        check_whole("sample_rate", sample_rate, at_least=1, unit=" Hz")
+        check_range("min_rt60_seconds", min_rt60_seconds, "max_rt60_seconds", max_rt60_seconds)
         if not min_rt60_seconds > 0:
             raise RequestError(f"min_rt60_seconds: got {min_rt60_seconds}, may be more than 0.")
-        _check_range("min_rt60_seconds", min_rt60_seconds, "max_rt60_seconds", max_rt60_seconds)
-        _check_range("min_drr_db", min_drr_db, "max_drr_db", max_drr_db)
+        check_range("min_drr_db", min_drr_db, "max_drr_db", max_drr_db)
         self.sample_rate = sample_rate
         self.min_rt60_seconds, self.max_rt60_seconds = min_rt60_seconds, max_rt60_seconds
         self.min_drr_db, self.max_drr_db = min_drr_db, max_drr_db
@@ -168,8 +169,3 @@ class Reverb(ClipEffect):
             num_samples=math.ceil(self.max_rt60_seconds * self.sample_rate),
         )
         return convolve(clips, rir[:, None], lengths=lengths)
-
-
-def _check_range(low_name: str, low: float, high_name: str, high: float) -> None:
-    if not -math.inf < low <= high < math.inf:
-        raise RequestError(f"{low_name}, {high_name}: got {low} and {high}, may be {low_name} <= {high_name}, finite.")

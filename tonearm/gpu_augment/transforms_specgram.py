@@ -1,9 +1,12 @@
 """The effects on spectrograms as modules; they take (batch, channel, mel, time)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from tonearm.errors import RequestError
+from tonearm.gpu_augment.arguments import check_share, check_whole, is_number, is_whole
 from tonearm.gpu_augment.clip_effect import ClipEffect
 from tonearm.gpu_augment.functional.counter import bernoulli, keys_from_uniforms
 from tonearm.gpu_augment.functional.dropblock import drop_block, dropblock_gamma
@@ -45,10 +48,9 @@ class DropBlock(_SpecgramEffect):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(p, generator)
-        if not 0.0 <= drop_probability <= 1.0:
-            raise RequestError(f"drop_probability: got {drop_probability}, may be from 0 to 1.")
-        if len(block_size) != 2 or min(block_size) < 1:
-            raise RequestError(f"block_size: got {block_size}, may be (mel, time), each 1 or more.")
+        check_share("drop_probability", drop_probability)
+        if not isinstance(block_size, Sequence) or [is_whole(size, at_least=1) for size in block_size] != [True, True]:
+            raise RequestError(f"block_size: got {block_size!r}, may be (mel, time), whole numbers, each 1 or more.")
         self.drop_probability, self.block_size = drop_probability, block_size
 
     def parameters_from(self, uniforms: Tensor) -> Tensor:
@@ -77,11 +79,9 @@ class _AxisMasking(_SpecgramEffect):
         generator: torch.Generator | None,
     ) -> None:
         super().__init__(p, generator)
-        if mask_param < 0:
-            raise RequestError(f"{mask_param_name}: got {mask_param}, may be 0 or more.")
-        if num_masks < 1:
-            raise RequestError(f"num_masks: got {num_masks}, may be 1 or more.")
-        if isinstance(fill, str) and fill != "mean":
+        check_whole(mask_param_name, mask_param, at_least=0)
+        check_whole("num_masks", num_masks, at_least=1)
+        if fill != "mean" and not is_number(fill):
             raise RequestError(f"fill: got {fill!r}, may be a number or 'mean'.")
         self.mask_param, self.num_masks, self.fill = mask_param, num_masks, fill
         self.num_parameter_draws = 2 * num_masks

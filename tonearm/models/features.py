@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tonearm.config import FeaturesConfig
 from tonearm.errors import ConfigError, ShapeError
+from tonearm.gpu_augment.functional.layout import check_waveform
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ def mel_filterbank(*, sample_rate: int, n_fft: int, n_mels: int, f_min: float, f
 
     Returns:
         (n_mels, n_fft // 2 + 1) float32.
+
     A filter so narrow that no bin of the transform falls into it is all zero, its band always at the floor; that is
     logged as a warning.
 
@@ -132,13 +134,17 @@ class LogMel(nn.Module):
             (batch, channel, mel, frames(time)) float32; dB as long as no normalisation is set.
 
         Raises:
-            ShapeError: another number of axes, or too few samples to reflect at the edges.
+            ShapeError: another number of axes, integers, or too few samples to reflect at the edges.
         """
-        if waveform.dim() != 3 or waveform.shape[-1] <= self.n_fft // 2:
+        check_waveform(waveform)
+        if waveform.shape[-1] <= self.n_fft // 2:
             raise ShapeError(
                 f"waveform: got {tuple(waveform.shape)}; it may be (batch, channel, time) with more than "
                 f"{self.n_fft // 2} samples, half of features.n_fft."
             )
+        if waveform.numel() == 0:  # no clips: torch.stft takes no empty batch
+            shape = (*waveform.shape[:2], len(self.filters), self.frames(waveform.shape[-1]))
+            return torch.empty(shape, dtype=torch.float32, device=waveform.device)
         with torch.autocast(waveform.device.type, enabled=False):
             spectrum = torch.stft(
                 waveform.float().flatten(0, 1),

@@ -121,6 +121,13 @@ def test_rates_stay_in_range_wherever_the_cut_falls(min_rate, max_rate):
     assert at_limit.max() < FLOAT64_ROUNDING * 1e3
 
 
+def test_lengths_beyond_the_clip_count_as_its_length():
+    clips = torch.randn(2, 1, 100, generator=torch.Generator().manual_seed(0))
+    cuts = {"cut_out": fractions(0.5, 0.4), "cut_in": fractions(0.6, 0.5)}
+    got = time_shift_stretch(clips, lengths=torch.tensor([101, 5000]), **cuts)
+    assert torch.equal(got, time_shift_stretch(clips, **cuts))
+
+
 @pytest.mark.parametrize("num_samples", [0, 1, 2])
 def test_the_shortest_clips(num_samples):
     clips = torch.ones(2, 1, num_samples)

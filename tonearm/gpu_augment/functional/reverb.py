@@ -58,6 +58,8 @@ def convolve(waveform: Tensor, rir: Tensor, *, lengths: Tensor | None = None) ->
             f"rir: got {tuple(rir.shape)}, must be (batch, channel, taps) with the batch and channels of waveform, "
             f"{tuple(waveform.shape)}, or 1."
         )
+    if waveform.numel() == 0:  # which no FFT takes
+        return waveform.clone()
     clean = at_least_float32(waveform)
     num_samples = waveform.shape[-1]
     rir = rir[..., :num_samples].to(clean.dtype)  # later taps reach no sample that is kept

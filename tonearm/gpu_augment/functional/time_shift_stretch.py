@@ -75,7 +75,8 @@ def time_shift_stretch(waveform: Tensor, *, cut_out: Tensor, cut_in: Tensor, len
         waveform: (batch, channel, time), floating point.
         cut_out: (batch,) b / L, within (0, 1).
         cut_in: (batch,) a / L, within (0, 1).
-        lengths: (batch,) valid samples L; the samples beyond them stay as they are. None: all are valid.
+        lengths: (batch,) valid samples L, at most time (more counts as time); the samples beyond them stay as they are.
+            None: all are valid.
 
     Returns:
         A new tensor like waveform. Positions are computed in float64: exact to 1e-8 of a sample after ten minutes.
@@ -96,7 +97,7 @@ def time_shift_stretch(waveform: Tensor, *, cut_out: Tensor, cut_in: Tensor, len
     if lengths is None:
         end = cut_out.new_full((batch, 1), num_samples, dtype=torch.float64)
     else:
-        end = lengths[:, None].clamp(min=1).double()
+        end = lengths[:, None].clamp(1, num_samples).double()
     block = blocks.items_per_block(num_samples, clean.device, item_bytes=8 * batch, block_bytes=blocks.POSITIONS_BYTES)
     parts = []
     for begin in range(0, num_samples, block):
