@@ -25,7 +25,7 @@ def test_the_library_snippets_run_as_a_script(tmp_path: Path) -> None:
     (tmp_path / "ESC-50-master" / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
     assert len(SNIPPETS) == 2
     script = tmp_path / "script.py"
-    script.write_text(SNIPPETS[0] + "waveform = batch.waveform\n" + SNIPPETS[1] + "print(len(dataset), waveform.shape)\n")
+    script.write_text(f"{SNIPPETS[0]}waveform = batch.waveform\n{SNIPPETS[1]}print(len(dataset), waveform.shape)\n")
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout == "32 torch.Size([32, 1, 176400])\n"

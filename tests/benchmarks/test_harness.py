@@ -38,9 +38,22 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def test_passes_interleave_and_the_order_rotates_after_the_warm_up(world: World) -> None:
-    measure([world.contestant(name, 1.0) for name in "ABC"], repeats=3, warmup=2)
-    assert "".join(world.diary) == "AABBCC" + "ABC" + "BCA" + "CAB"
+def test_each_repeat_runs_everybody_once_after_the_warm_up(world: World) -> None:
+    measure([world.contestant(name, 1.0) for name in "ABC"], repeats=5, warmup=2)
+    assert "".join(world.diary[:6]) == "AABBCC"
+    repeats = ["".join(world.diary[start : start + 3]) for start in range(6, len(world.diary), 3)]
+    assert [sorted(repeat) for repeat in repeats] == [["A", "B", "C"]] * 5
+
+
+def test_everybody_follows_everybody_at_some_time_and_the_next_run_has_the_same_order(world: World) -> None:
+    contestants = [world.contestant(name, 1.0) for name in "ABCD"]
+    measure(contestants, repeats=20)
+    first, world.diary = world.diary, []
+    repeats = ["".join(first[start : start + 4]) for start in range(4, len(first), 4)]
+    pairs = {repeat[place : place + 2] for repeat in repeats for place in range(3)}
+    assert pairs == {one + other for one in "ABCD" for other in "ABCD" if one != other}
+    measure(contestants, repeats=20)
+    assert world.diary == first
 
 
 def test_warm_up_passes_do_not_count(world: World) -> None:
@@ -118,7 +131,9 @@ def test_everything_is_set_up_then_checked_then_run_then_torn_down(world: World)
         for name in "AB"
     ]
     measure(contestants, repeats=1)
-    assert world.diary == ["setup A", "setup B", "check A", "check B", "A", "B", "A", "B", "end B", "end A"]
+    assert world.diary[:6] == ["setup A", "setup B", "check A", "check B", "A", "B"]
+    assert sorted(world.diary[6:8]) == ["A", "B"]
+    assert world.diary[8:] == ["end B", "end A"]
 
 
 def test_an_error_names_the_contestant_and_everybody_is_torn_down() -> None:

@@ -1,4 +1,5 @@
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,17 @@ from tonearm.batch import AudioBatch
 from tonearm.benchmarks import loader as bench
 from tonearm.benchmarks.clip_set import write_clip_set
 from tonearm.benchmarks.copy_ceiling import CopyCeiling
-from tonearm.benchmarks.harness import Role
-from tonearm.benchmarks.loader import BACKENDS, COPY_CEILING, bench_loader, first_difference
+from tonearm.benchmarks.harness import Role, measure
+from tonearm.benchmarks.loader import BACKENDS, COPY_CEILING, bench_loader, first_difference, peer_workers
 from tonearm.benchmarks.peer_environment import OVERRIDE
+from tonearm.benchmarks.peer_process import PeerProcess
 from tonearm.dataio import ClipLoader
 from tonearm.errors import RequestError, RunError
+
+
+@pytest.fixture(autouse=True)
+def short_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "MIN_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -87,17 +94,54 @@ def test_the_copy_ceiling_delivers_the_clips(paths: list[Path], num_threads: int
     ceiling.close()
 
 
+class Copying:
+    """Stands for the event of a copy that has not ended."""
+
+    def __init__(self) -> None:
+        self.waited_for = threading.Event()
+        self.ended = threading.Event()
+
+    def synchronize(self) -> None:
+        self.waited_for.set()
+        assert self.ended.wait(timeout=10)
+
+
+def test_the_copy_ceiling_fills_no_buffer_that_is_still_being_copied() -> None:
+    ceiling = CopyCeiling([np.ones(4, np.int16)], batch_size=1, device=torch.device("cpu"), num_threads=1)
+    copying = Copying()
+    for buffer in ceiling._buffers:
+        buffer.sent = copying  # type: ignore[assignment]
+    batches: list[Tensor] = []
+    consumer = threading.Thread(target=lambda: batches.extend(ceiling))
+    consumer.start()
+    assert copying.waited_for.wait(timeout=10)
+    assert not any(buffer.samples.any() for buffer in ceiling._buffers)
+    copying.ended.set()
+    consumer.join()
+    assert batches[0].tolist() == [[[1 / 32768] * 4]]
+    ceiling.close()
+
+
 @pytest.mark.gpu
 def test_the_copy_ceiling_delivers_the_clips_on_a_gpu(paths: list[Path]) -> None:
     clips = [soundfile.read(path, dtype="int16")[0] for path in paths]
-    ceiling = CopyCeiling(clips, batch_size=8, device=torch.device("cuda"), num_threads=2)
-    assert first_difference(ceiling, paths) is None
+    ceiling = CopyCeiling(clips, batch_size=2, device=torch.device("cuda"), num_threads=2)
+    for _ in range(2):  # each buffer is used five times a pass
+        assert first_difference(list(ceiling), paths) is None
     ceiling.close()
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers"), [(1, [1, 2, 3, 4]), (2, [1, 2, 3, 4]), (6, [1, 2, 3, 4, 6]), (32, [1, 2, 3, 4, 16, 32])]
+)
+def test_peers_are_swept_from_one_to_four_workers_and_up_to_every_core(cores: int, workers: list[int]) -> None:
+    assert peer_workers(cores) == workers
 
 
 def test_a_whole_run_with_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OVERRIDE, sys.executable)
-    monkeypatch.setattr(bench, "PEER_WORKERS", (1, 2))
+    monkeypatch.setattr(bench, "available_cores", lambda: 2)
+    monkeypatch.setattr(bench, "peer_workers", lambda cores: range(1, cores + 1))
     told: list[str] = []
     report = bench_loader(
         num_clips=10, sample_rate=8000, duration_seconds=1.5, batch_size=4, repeats=2, peers=True, folder=tmp_path,
@@ -133,6 +177,68 @@ def test_a_loader_that_gives_other_samples_is_not_timed(tmp_path: Path, monkeypa
         RunError, match=r"tonearm pcm16, soundfile gives a wrong output, so nothing was timed: 000000\.wav"
     ):
         bench_loader(num_clips=3, sample_rate=8000, duration_seconds=1.5, batch_size=2, repeats=1, folder=tmp_path)
+
+
+def small_run(folder: Path, *, peers: bool = False) -> None:
+    bench_loader(
+        num_clips=3, sample_rate=8000, duration_seconds=1.5, batch_size=2, repeats=1, peers=peers, folder=folder
+    )
+
+
+def test_a_copy_ceiling_that_gives_other_samples_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = CopyCeiling.__iter__
+    monkeypatch.setattr(CopyCeiling, "__iter__", lambda self: (batch * 0.5 for batch in original(self)))
+    with pytest.raises(RunError, match=r"ceiling: copy gives a wrong output, so nothing was timed: 000000\.wav"):
+        small_run(tmp_path)
+
+
+def test_a_peer_that_gives_other_samples_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OVERRIDE, sys.executable)
+    monkeypatch.setattr(bench, "peer_workers", lambda cores: (1,))
+    original = PeerProcess.first_batch
+    monkeypatch.setattr(PeerProcess, "first_batch", lambda self: original(self)[::-1].copy())
+    with pytest.raises(RunError, match=r"workers=1 gives a wrong output, so nothing was timed: 000000\.wav"):
+        small_run(tmp_path, peers=True)
+
+
+def test_passes_have_a_least_length_and_the_device_is_synchronised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+
+    def spy(contestants: object, **more: object) -> object:
+        asked.update(more)
+        return measure(contestants, repeats=1)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bench, "MIN_SECONDS", 0.125)
+    monkeypatch.setattr(bench, "measure", spy)
+    small_run(tmp_path)
+    assert (asked["min_seconds"], asked["device"]) == (0.125, torch.device("cpu"))
+
+
+def test_crcs_are_checked_when_first_touched_and_in_one_row_each_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: dict[str, str] = {}
+    made: dict[ClipLoader, str] = {}
+
+    def make(*data: object, verify: str = "first", **more: object) -> ClipLoader:
+        loader = ClipLoader(*data, verify=verify, **more)  # type: ignore[arg-type]
+        made[loader] = verify
+        return loader
+
+    original = bench._contestant
+
+    def spy(name: str, loader: ClipLoader, *more: object, **notes: object) -> object:
+        verified[name] = made[loader]
+        return original(name, loader, *more, **notes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bench, "ClipLoader", make)
+    monkeypatch.setattr(bench, "_contestant", spy)
+    small_run(tmp_path)
+    assert verified.pop("tonearm pcm16, copy, CRC each pass") == "always"
+    assert {"tonearm pcm16, copy", "tonearm flac, soundfile"} <= verified.keys()
+    assert set(verified.values()) == {"first"}
 
 
 @pytest.mark.parametrize("name", ["num_clips", "batch_size", "duration_seconds"])

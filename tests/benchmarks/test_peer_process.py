@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+from torch import Tensor
 
 from tonearm.benchmarks.peer_environment import PEERS_FOLDER
 from tonearm.benchmarks.peer_process import PeerProcess
+from tonearm.benchmarks.peers import dataloader_soundfile
 from tonearm.errors import RunError
 
 READY = 'import json, os, sys, time\nprint(json.dumps({"event": "ready", "versions": {}}), flush=True)\n'
@@ -78,6 +81,39 @@ def test_a_pass_is_timed_by_the_child_and_can_be_repeated(peer: PeerProcess) -> 
         timed = peer.run_pass()
         assert timed.num_clips == 5
         assert 0 < timed.seconds < time.perf_counter() - begin
+
+
+def test_the_workers_stay_from_pass_to_pass(peer: PeerProcess) -> None:
+    def group() -> set[int]:
+        pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+        return {pid for pid in pids if alive(pid) and group_of(pid) == peer._process.pid}
+
+    peer.run_pass()
+    workers = group()
+    assert len(workers) >= 3  # the peer and its two
+    peer.run_pass()
+    assert group() == workers
+
+
+def group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def test_a_pass_loads_each_batch_once() -> None:
+    loaded = []
+
+    class Loader:
+        def __iter__(self) -> Iterator[Tensor]:
+            for number in range(3):
+                loaded.append(number)
+                yield torch.zeros(4, 1, 8)
+
+    num_clips, _ = dataloader_soundfile.one_pass(Loader(), torch.device("cpu"))  # type: ignore[no-untyped-call]
+    assert num_clips == 12
+    assert loaded == [0, 1, 2]
 
 
 def test_the_versions_are_the_childs(peer: PeerProcess) -> None:

@@ -4,7 +4,8 @@ What makes two figures comparable here:
 
 - every contestant's output is checked before any clock starts, so that nobody is fast by being wrong;
 - each is warmed up, and the device is synchronised before the clock starts and again before it stops;
-- repeats interleave (A B C, B C A, C A B …), so that a machine that slows down slows everybody down;
+- repeats interleave, so that a machine that slows down slows everybody down, each in an order of its own, so that
+  nobody always runs after the same predecessor, in the caches and the clock rate it leaves behind;
 - ratios are taken within a repeat, between passes that ran minutes apart at most, and only then summarised;
 - the median and the quartiles are given, never a best-of.
 """
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 
 from tonearm.errors import RequestError, RunError
+from tonearm.seeding import numpy_generator
 
 T = TypeVar("T")
 
@@ -121,6 +123,8 @@ def measure(
 ) -> list[Measurement]:
     """Set up, check, warm up and time the contestants in one interleaved run.
 
+    Each repeat runs every contestant once, in a random order that depends on nothing but the repeat's number.
+
     Args:
         contestants: at least one; each ceiling named must be among them.
         repeats: timed passes of each.
@@ -158,8 +162,7 @@ def measure(
 
         passes: list[list[TimedPass]] = [[] for _ in contestants]
         for repeat in range(repeats):
-            for turn in range(len(contestants)):
-                index = (repeat + turn) % len(contestants)
+            for index in numpy_generator("measure", repeat).permutation(len(contestants)):
                 announce(f"repeat {repeat + 1} of {repeats}: {contestants[index].name}")
                 passes[index].append(_timed(contestants[index], calls[index], device))
     return [_measurement(contestant, done) for contestant, done in zip(contestants, passes, strict=True)]

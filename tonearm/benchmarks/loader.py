@@ -28,7 +28,7 @@ from tonearm.dataio.workers import available_cores
 from tonearm.errors import RequestError
 
 BACKENDS: dict[str, tuple[Backend, ...]] = {"pcm16": ("copy", "dali", "soundfile"), "flac": ("dali", "soundfile")}
-PEER_WORKERS = (1, 2, 3, 4)
+MIN_SECONDS = 0.25  # of a timed pass: the loop over one cached batch takes only microseconds
 COPY_CEILING = "ceiling: copy"
 
 
@@ -93,7 +93,7 @@ def bench_loader(
         if peers:
             announce("starting the peers")
             contestants += _peers(stack, paths, table.parent, batch_size, device, announce)
-        measurements = measure(contestants, repeats=repeats, device=device, announce=announce)
+        measurements = measure(contestants, repeats=repeats, min_seconds=MIN_SECONDS, device=device, announce=announce)
     return build_report(
         "loader",
         measurements,
@@ -188,6 +188,11 @@ def _ceilings(
     ]
 
 
+def peer_workers(cores: int) -> list[int]:
+    """The worker counts that a peer is measured with: 1 to 4, and half and all of the cores that tonearm decodes on."""
+    return sorted({1, 2, 3, 4, max(1, cores // 2), cores})
+
+
 def _peers(
     stack: ExitStack,
     paths: Sequence[Path],
@@ -200,7 +205,7 @@ def _peers(
     listing = folder / "paths.txt"
     listing.write_text("\n".join(map(str, paths)) + "\n")
     contestants = []
-    for workers in PEER_WORKERS:
+    for workers in peer_workers(available_cores()):
         name = f"DataLoader + soundfile, WAV, workers={workers}"
         settings = {
             "--paths": listing,

@@ -1,5 +1,6 @@
 """The training step, end to end: fed by the loader, and beside it the same loop fed from one cached batch."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -16,6 +17,7 @@ from tonearm.training.precision import resolve_precision
 from tonearm.training.step import TrainingStep
 
 CACHED = "ceiling: one cached batch"
+CHECKED_UPDATES = 8  # fp16's loss scaling skips the first few
 
 
 def bench_train(
@@ -41,7 +43,8 @@ def bench_train(
         The report: from shards, the ceiling (how fast if loading were free), and the same without augmentation.
 
     Raises:
-        RequestError: the dataset is smaller than one batch.
+        RequestError: the dataset is smaller than one batch, or an epoch than a pass.
+        RunError: a step does not learn: its loss or a weight is not finite, or no weight changes.
     """
     device = torch.device(device)
     environment = current_environment(device)
@@ -75,8 +78,7 @@ def bench_train(
             return clips
 
         def check() -> str | None:
-            loss = float(step(cached))
-            return None if loss == loss and abs(loss) != float("inf") else f"its loss is {loss}."
+            return not_learning(step, cached, num_batches=CHECKED_UPDATES * settings.accumulate)
 
         return Contestant(name, one_pass, role=role, ceiling=None if role is Role.CEILING else CACHED, check=check)
 
@@ -104,3 +106,18 @@ def bench_train(
         },
         environment=environment,
     )
+
+
+def not_learning(step: TrainingStep, batch: AudioBatch, *, num_batches: int) -> str | None:
+    """What is wrong with a step that sees ``batch`` up to ``num_batches`` times; None once a weight has changed."""
+    weights = list(step.model.parameters())
+    before = [weight.detach().clone() for weight in weights]
+    for _ in range(num_batches):
+        loss = float(step(batch))
+        if not math.isfinite(loss):
+            return f"its loss is {loss}."
+        if not all(bool(weight.isfinite().all()) for weight in weights):
+            return "a weight is no longer finite."
+        if not all(torch.equal(old, new) for old, new in zip(before, weights, strict=True)):
+            return None
+    return f"no weight changed in {num_batches} batches."
