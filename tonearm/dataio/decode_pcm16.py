@@ -5,6 +5,7 @@ GPU the clips are gathered in pinned int16 memory, half the bytes of float32, co
 ``tonearm bench loader`` shows this beside DALI on the same shards.
 """
 
+import queue
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ class Pcm16Decoder:
     def __init__(self, dataset: Dataset, *, device: torch.device, num_threads: int, verify: Verify) -> None:
         self._dataset, self._device, self._verify = dataset, device, verify
         self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="tonearm-decode")
+        self._num_threads = num_threads
         self._pool = BufferPool()
         self._pinned: list[tuple[Tensor, torch.cuda.Event]] = []
         self._turn = 0
@@ -79,12 +81,22 @@ class Pcm16Decoder:
         return buffer[: shape[0]], event
 
     def _each_clip(self, excerpts: Excerpts, work: Callable[[int, Array], None]) -> None:
-        def one(place: int) -> None:
-            row, start = int(excerpts.rows[place]), int(excerpts.starts[place])
-            work(place, self._dataset.pcm(row, start, int(excerpts.counts[place]), verify=self._verify))
+        """Do ``work`` for every clip; each thread takes the next one, in one task a thread instead of one a clip."""
+        places = queue.SimpleQueue[int]()
+        for place in range(len(excerpts.rows)):
+            places.put(place)
 
-        for _ in self._threads.map(one, range(len(excerpts.rows))):
-            pass
+        def take_turns() -> None:
+            while True:
+                try:
+                    place = places.get_nowait()
+                except queue.Empty:
+                    return
+                row, start = int(excerpts.rows[place]), int(excerpts.starts[place])
+                work(place, self._dataset.pcm(row, start, int(excerpts.counts[place]), verify=self._verify))
+
+        for task in [self._threads.submit(take_turns) for _ in range(self._num_threads)]:
+            task.result()
 
 
 class BufferPool:
