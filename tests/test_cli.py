@@ -61,8 +61,8 @@ def test_from_recordings_to_a_score(tmp_path: Path, tonearm: Run) -> None:
     (tmp_path / "in" / "class0" / "broken.wav").write_bytes(b"RIFF")
     code, out, err = tonearm("pack", "folder", "in", "out")
     assert code == 0
-    assert "20 clips in 1 shards" in out
-    assert "1 clips could not be read and were left out, the first class0/broken.wav" in err
+    assert "20 clips in 1 shard," in out
+    assert "1 clip could not be read and left out, the first class0/broken.wav" in err
     code, out, _ = tonearm("inspect", "out")
     assert code == 0
     assert "in: 20 clips" in out
@@ -155,7 +155,7 @@ def test_failures_are_one_paragraph_and_exit_1(packed: Path, tonearm: Run, tmp_p
     code, out, err = tonearm("verify", packed)
     assert code == 1
     assert "its bytes do not match their CRC-32" in out
-    assert "problem(s) found" in one_paragraph(err)
+    assert " found. Delete the shards named" in one_paragraph(err)
 
 
 def test_debug_shows_the_traceback(tonearm: Run) -> None:

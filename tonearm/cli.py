@@ -119,7 +119,7 @@ def pack(
     leaks = manifest.leaks()
     if leaks:
         _warn(f"clips of one recording stand in different folds or splits, for example {leaks[0]!r} "
-              f"({len(leaks)} recordings): held-out accuracy will look better than it is.")  # fmt: skip
+              f"({_many(len(leaks), 'recording')}): held-out accuracy will look better than it is.")  # fmt: skip
     with _progress("packing", quiet=as_json) as progress:
         summary = pack_dataset(
             manifest, out, codec=codec, sample_rate=sample_rate, num_channels=channels,
@@ -131,12 +131,14 @@ def pack(
         _print_json({**vars(summary), "rejects": rejects})
         return
     kept = f", {summary.num_kept} of them kept from before" if summary.num_kept else ""
-    _say(f"{summary.num_clips} clips in {summary.num_shards} shards{kept}, {summary.num_bytes / 1e6:,.1f} MB: {out}")
+    _say(
+        f"{_many(summary.num_clips, 'clip')} in {_many(summary.num_shards, 'shard')}{kept}, {summary.num_bytes / 1e6:,.1f} MB: {out}"
+    )
     if summary.num_clipped:
         _say(f"{summary.num_clipped} samples lay beyond full scale and were clipped")
     if summary.rejects:
         first = summary.rejects[0]
-        _warn(f"{len(summary.rejects)} clips could not be read and were left out, the first {first.path}: "
+        _warn(f"{_many(len(summary.rejects), 'clip')} could not be read and left out, the first {first.path}: "
               f"{first.reason}; all are in {out / 'rejects.csv'}.")  # fmt: skip
 
 
@@ -149,8 +151,10 @@ def inspect_command(data: Data, as_json: Json = False) -> None:
     if as_json:
         _print_json(found.model_dump())
         return
-    _say(f"{found.dataset}: {found.num_clips} clips, {found.hours:.2f} h, {len(found.classes)} classes")
-    _say(f"  audio    {found.codec}, {found.sample_rate} Hz, {found.num_channels} channel(s), "
+    _say(
+        f"{found.dataset}: {_many(found.num_clips, 'clip')}, {found.hours:.2f} h, {_many(len(found.classes), 'class', 'classes')}"
+    )
+    _say(f"  audio    {found.codec}, {found.sample_rate} Hz, {_many(found.num_channels, 'channel')}, "
          f"{found.shortest_seconds:.2f} to {found.longest_seconds:.2f} s a clip")  # fmt: skip
     _say(f"  shards   {found.num_shards}, {found.num_bytes / 1e6:,.1f} MB")
     _say(f"  levels   peak {found.peak:.3f}; {found.num_silent} silent clips; {found.num_clipped} samples clipped")
@@ -172,7 +176,9 @@ def verify(data: Data, as_json: Json = False) -> None:
     for problem in [] if as_json else problems:
         _say(problem)
     if problems:
-        raise RunError(f"{data}: {len(problems)} problem(s) found. Delete the shards named and run tonearm pack again.")
+        raise RunError(
+            f"{data}: {_many(len(problems), 'problem')} found. Delete the shards named and run tonearm pack again."
+        )
     if not as_json:
         _say(f"{data}: every byte is as it was packed")
 
@@ -236,7 +242,8 @@ def evaluate(
     if as_json:
         _print_json(vars(found))
     else:
-        _say(f"accuracy {found.accuracy:.3f} on {found.num_clips} clips ({found.held_out}), after {found.epoch} epochs")
+        scored, epochs = _many(found.num_clips, "clip"), _many(found.epoch, "epoch")
+        _say(f"accuracy {found.accuracy:.3f} on {scored} ({found.held_out}), after {epochs}")
 
 
 @app.command()
@@ -441,6 +448,10 @@ def _say(text: str) -> None:
 
 def _warn(text: str) -> None:
     print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+def _many(number: int, one: str, more: str = "") -> str:
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
 def _print_json(value: Any) -> None:

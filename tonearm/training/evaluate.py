@@ -32,7 +32,7 @@ def accuracy(scores: Tensor, targets: Tensor) -> float:
         scores: (clips, classes).
         targets: (clips, classes), above 0 at true labels.
     """
-    return float((targets.gather(1, scores.argmax(dim=1, keepdim=True)) > 0).float().mean())
+    return float((targets.gather(1, scores.argmax(dim=1, keepdim=True)) > 0).double().mean())
 
 
 @torch.inference_mode()
