@@ -131,9 +131,8 @@ def pack(
         _print_json({**vars(summary), "rejects": rejects})
         return
     kept = f", {summary.num_kept} of them kept from before" if summary.num_kept else ""
-    _say(
-        f"{_many(summary.num_clips, 'clip')} in {_many(summary.num_shards, 'shard')}{kept}, {summary.num_bytes / 1e6:,.1f} MB: {out}"
-    )
+    packed = f"{_many(summary.num_clips, 'clip')} in {_many(summary.num_shards, 'shard')}{kept}"
+    _say(f"{packed}, {summary.num_bytes / 1e6:,.1f} MB: {out}")
     if summary.num_clipped:
         _say(f"{summary.num_clipped} samples lay beyond full scale and were clipped")
     if summary.rejects:
@@ -151,9 +150,8 @@ def inspect_command(data: Data, as_json: Json = False) -> None:
     if as_json:
         _print_json(found.model_dump())
         return
-    _say(
-        f"{found.dataset}: {_many(found.num_clips, 'clip')}, {found.hours:.2f} h, {_many(len(found.classes), 'class', 'classes')}"
-    )
+    classes = _many(len(found.classes), "class", "classes")
+    _say(f"{found.dataset}: {_many(found.num_clips, 'clip')}, {found.hours:.2f} h, {classes}")
     _say(f"  audio    {found.codec}, {found.sample_rate} Hz, {_many(found.num_channels, 'channel')}, "
          f"{found.shortest_seconds:.2f} to {found.longest_seconds:.2f} s a clip")  # fmt: skip
     _say(f"  shards   {found.num_shards}, {found.num_bytes / 1e6:,.1f} MB")
