@@ -417,11 +417,11 @@ def _finish_bench(report: "BenchmarkReport", out: Path | None, markdown: Path | 
     from tonearm.benchmarks.table import to_markdown
     from tonearm.dataio.atomic import write_text
 
-    _show_report(report)
-    if out is not None:
+    if out is not None:  # kept before it is shown: a closed pipe must not cost the measurement
         save_report(report, out)
     if markdown is not None:
         write_text(markdown, to_markdown(report))
+    _show_report(report)
 
 
 def _show_report(report: "BenchmarkReport") -> None:
