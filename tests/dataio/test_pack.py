@@ -224,8 +224,14 @@ def test_a_recording_that_was_replaced_is_packed_again(tmp_path: Path) -> None:
     write(tmp_path / "in" / "class0" / "clip00.wav", sound(4000, seed=99))
     later = (tmp_path / "out" / "shard-00000.h5").stat().st_mtime_ns + 10**9
     os.utime(tmp_path / "in" / "class0" / "clip00.wav", ns=(later, later))
-    summary = pack_dataset(manifest, tmp_path / "out", shard_bytes=SHARD_BYTES)
+    complete: list[bool] = []
+    summary = pack_dataset(
+        manifest, tmp_path / "out", shard_bytes=SHARD_BYTES,
+        progress=lambda done, total: complete.append((tmp_path / "out" / "index.json").exists()),
+    )  # fmt: skip
     assert summary.num_kept == summary.num_shards - 1
+    assert complete[1:]
+    assert not any(complete[1:])  # while shards change there is no index that says all is well
     assert np.array_equal(decode_clip(open_dataset(tmp_path / "out"), 0), sound(4000, seed=99) / np.float32(32768))
 
 
@@ -246,11 +252,17 @@ def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path: 
     (tmp_path / "out").mkdir()
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    for pid in (dead.pid, os.getpid()):
-        (tmp_path / "out" / f".shard-00000.h5.{pid}.part").touch()
+    (tmp_path / "out" / f".shard-00000.h5.{dead.pid}.part").touch()
     (tmp_path / "out" / f".index.json.{dead.pid}.part").touch()
+    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # ended, and not yet reaped
+    (tmp_path / "out" / f".index.h5.{zombie.pid}.part").touch()
+    living = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    (tmp_path / "out" / f".shard-00009.h5.{living.pid}.part").touch()
     pack_dataset(manifest, tmp_path / "out", shard_bytes=SHARD_BYTES)
-    assert not list((tmp_path / "out").glob(f"*.{dead.pid}.part"))
+    assert [path.name for path in (tmp_path / "out").glob(".*.part")] == [f".shard-00009.h5.{living.pid}.part"]
+    zombie.wait()
+    living.communicate(b"\n")
 
 
 def test_source_is_judged_as_it_will_be_decoded(tmp_path: Path) -> None:

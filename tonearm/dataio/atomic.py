@@ -49,13 +49,18 @@ def is_leftover(name: str, names: Callable[[str], bool]) -> bool:
 
 
 def _lives(pid: int) -> bool:
+    """Whether the process can still write: one that was killed and not yet reaped (a zombie) cannot."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it lives and is somebody else's
+    except OSError:
+        pass  # it is somebody else's
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):  # no /proc on this system, or gone in between
         return True
-    return True
+    return state not in "ZX"
 
 
 def _fsync_folder(folder: Path) -> None:

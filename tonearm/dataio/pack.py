@@ -148,6 +148,8 @@ def pack_dataset(
             progress(num_done + done, len(probes))
 
     report(0)
+    if todo:
+        (out / index.INDEX_JSON).unlink(missing_ok=True)  # where it stands, the pack is complete
     rejects += _run(todo, executor, num_workers, report)
     if rejects and on_error == "fail":
         raise _unreadable(rejects, manifest)
@@ -160,6 +162,7 @@ def pack_dataset(
     if num_clips == 0:
         raise RunError(f"{manifest.root}: none of the {len(manifest)} clips decodes; {out / REJECTS} says why.")
     index.write_index(out, shards)
+    remove_leftovers(out, _is_ours)  # a worker killed just before this run began may have died only since
     return PackSummary(
         num_clips=num_clips,
         num_shards=len(shards),
@@ -207,9 +210,7 @@ def _make_folder(out: Path) -> None:
         names = sorted(path.name for path in out.iterdir())
     except OSError as error:
         raise RequestError(f"{out}: cannot use this folder ({error.strerror}). Give another one.") from error
-    foreign = [
-        name for name in names if not _is_ours(name) and not (name.startswith(".") and is_leftover(name, _is_ours))
-    ]
+    foreign = [name for name in names if not _is_ours(name) and not is_leftover(name, _is_ours)]
     if foreign:
         raise RequestError(f"{out} holds other files, {foreign[0]!r} for one. Give a folder of its own for the shards.")
 
@@ -226,7 +227,7 @@ def _finished(out: Path, header: DatasetHeader) -> dict[int, Shard]:
             shard = read_shard(path)
         except ShardError as error:
             raise RequestError(f"{error} Delete that file, or pack into another folder.") from error
-        if shard.header != header or path.name != shard_name(shard.number):
+        if shard.header != header or path.name != shard_name(shard.number) or shard.number >= header.num_shards:
             raise RequestError(
                 f"{out} holds shards of another pack (other files, settings or library versions). "
                 f"Pack into another folder, or delete {out}/shard-*.h5 and {out}/index.* first."
