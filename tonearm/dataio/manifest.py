@@ -6,6 +6,7 @@ checked here once: every later stage may rely on unique clip ids, labels in rang
 
 import hashlib
 import json
+import math
 import os
 import unicodedata
 from collections import Counter, defaultdict
@@ -35,6 +36,9 @@ class Clip:
         fold: published cross-validation part, or -1.
         split: "train", "val", "test", or "" where the dataset has none.
         group: clips cut from one recording share it; "" stands for a recording of its own.
+        subset: which part of a dataset that was collected in several ways, "curated" and "noisy" for example; or "".
+        start_seconds: where the clip begins in its file.
+        end_seconds: where it ends; None is the file's end.
     """
 
     clip_id: str
@@ -43,6 +47,9 @@ class Clip:
     fold: int = NO_FOLD
     split: str = ""
     group: str = ""
+    subset: str = ""
+    start_seconds: float = 0.0
+    end_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class Manifest:
         root: the folder that clip paths are relative to.
         class_names: one name a class; a clip's labels are positions in it.
         clips: in the order in which they will be packed.
+        notes: what the reader found that a user should know: files that are missing, recordings left out.
 
     Raises:
         ManifestError: no clips, an id twice, a label out of range, a path that leaves the root.
@@ -63,6 +71,7 @@ class Manifest:
     root: Path
     class_names: tuple[str, ...]
     clips: tuple[Clip, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.clips:
@@ -86,8 +95,8 @@ class Manifest:
         return len(self.clips)
 
     def sha256(self) -> str:
-        """A hash of everything but the root: the same dataset in another place has the same one."""
-        clips = [[c.clip_id, c.path, c.labels, c.fold, c.split, c.group] for c in self.clips]
+        """A hash of everything but root and notes: the same dataset in another place has the same one."""
+        clips = [list(vars(clip).values()) for clip in self.clips]
         text = json.dumps([self.name, self.class_names, clips], ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -126,7 +135,7 @@ def index_labels(names: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
 
 
 def _check_clip(clip: Clip, num_classes: int, root: Path) -> None:
-    for text in (clip.clip_id, clip.path, clip.group):
+    for text in (clip.clip_id, clip.path, clip.group, clip.subset):
         _check_text(text, f"clip {clip.clip_id!r}", root)
     path = PurePosixPath(clip.path)
     if path.is_absolute() or ".." in path.parts or "\\" in clip.path or not path.name:
@@ -140,6 +149,11 @@ def _check_clip(clip: Clip, num_classes: int, root: Path) -> None:
         )
     if clip.split not in ("", *SPLITS):
         raise ManifestError(f"{root}: clip {clip.clip_id!r} has split {clip.split!r}, allowed are {', '.join(SPLITS)}.")
+    if not 0 <= clip.start_seconds < (math.inf if clip.end_seconds is None else clip.end_seconds):
+        raise ManifestError(
+            f"{root}: clip {clip.clip_id!r} goes from {clip.start_seconds} to {clip.end_seconds} seconds; a clip "
+            "begins at 0 or later and ends after it has begun."
+        )
     if not NO_FOLD <= clip.fold < 2**31:
         raise ManifestError(f"{root}: clip {clip.clip_id!r} has fold {clip.fold}, expected 0 or more.")
 

@@ -1,0 +1,35 @@
+"""Commands that show configurations."""
+
+from typing import Annotated
+
+import typer
+
+from tonearm.commands.output import Overrides, dialect_of, warn
+
+app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
+
+
+@app.command("translate")
+def config_translate(
+    file: Annotated[str, typer.Argument(help="A seed's config.yaml, or one of ours.", show_default=False)],
+    seed_dialect: Annotated[str, typer.Option(help="Which README the file follows: en or ru.")] = "en",
+) -> None:
+    """Print a configuration in our schema; what could not be kept is said on standard error."""
+    from tonearm.config import dump_config, load_config_and_notes
+    from tonearm.recipes import find_config
+
+    config, notes = load_config_and_notes(find_config(file), seed_dialect=dialect_of(seed_dialect))
+    for note in notes:
+        warn(note)
+    print(dump_config(config), end="")
+
+
+@app.command("show")
+def config_show(
+    file: Annotated[str, typer.Argument(help="A configuration.", show_default=False)], overrides: Overrides = None
+) -> None:
+    """Print a configuration as it will be used: overrides applied, every default written out."""
+    from tonearm.config import dump_config, load_config
+    from tonearm.recipes import find_config
+
+    print(dump_config(load_config(find_config(file), overrides or ())), end="")
