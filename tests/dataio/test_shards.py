@@ -11,7 +11,7 @@ import pytest
 from tests.dataio.recordings import folder_of, sound
 from tonearm.dataio import open_dataset, pack_dataset, read_manifest
 from tonearm.dataio.decode_soundfile import decode_clip
-from tonearm.dataio.shards import read_shard
+from tonearm.dataio.shards import read_shard, seal
 from tonearm.dataio.verify import inspect_dataset, verify_dataset
 from tonearm.errors import RequestError, ShardError, TonearmError
 
@@ -84,6 +84,11 @@ def test_missing_and_shortened_shards_are_named(packed: Path) -> None:
         open_dataset(packed).payload(0)
 
 
+def place_of_audio(path: Path) -> tuple[int, int]:
+    with h5py.File(path, "r") as file:
+        return file["audio"].id.get_offset(), file["audio"].nbytes
+
+
 def edit_json(root: Path, change: Callable[[dict], None]) -> None:
     document = json.loads((root / "index.json").read_text())
     change(document)
@@ -111,8 +116,7 @@ def test_a_changed_index_is_refused(packed: Path, change: Callable[[dict], None]
 
 def test_a_shard_of_another_version_says_so(packed: Path) -> None:
     path = packed / "shard-00000.h5"
-    with h5py.File(path, "r+") as file:
-        file.attrs["format_version"] = 7
+    path.write_bytes(path.read_bytes().replace(b"tonearm shard 1 ", b"tonearm shard 7 ", 1))
     with pytest.raises(ShardError, match="shard format 7, but this tonearm reads format 1"):
         read_shard(path)
 
@@ -136,6 +140,7 @@ def test_columns_that_lie_are_refused(packed: Path, column: str, value: float, m
     path = packed / "shard-00000.h5"
     with h5py.File(path, "r+") as file:
         file[f"clips/{column}"][1] = value
+    seal(path, *place_of_audio(path))
     with pytest.raises(ShardError, match=message):
         read_shard(path)
 
@@ -164,7 +169,7 @@ def test_what_is_not_a_packed_dataset_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"not a packed dataset, index.json is missing: tonearm pack makes one"):
         open_dataset(tmp_path)
     (tmp_path / "x.h5").write_bytes(b"not hdf5")
-    with pytest.raises(ShardError, match="not a readable shard"):
+    with pytest.raises(ShardError, match="not a tonearm shard: the seal"):
         read_shard(tmp_path / "x.h5")
     with h5py.File(tmp_path / "y.h5", "w"):
         pass

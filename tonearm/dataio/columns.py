@@ -10,6 +10,7 @@
     clip_id       string   fixed length, UTF-8
     group         string   fixed length, UTF-8; "" for a recording of its own
     split         string   "train", "val", "test" or ""
+    subset        string   fixed length, UTF-8; how this part of the dataset was collected, or ""
     fold          int32    -1 for none
     peak          float32  largest magnitude, 1 is full scale
     rms           float32  root mean square over all channels
@@ -36,8 +37,8 @@ ALIGNMENT = 64  # bytes
 
 _DTYPES = {
     "offset": "<i8", "size": "<i8", "num_frames": "<i8", "sample_rate": "<i4", "num_channels": "<i4", "clip_id": "S",
-    "group": "S", "split": "S", "fold": "<i4", "peak": "<f4", "rms": "<f4", "num_clipped": "<i8", "label_indptr": "<i8",
-    "label_indices": "<i4", "shard": "<i4",
+    "group": "S", "split": "S", "subset": "S", "fold": "<i4", "peak": "<f4", "rms": "<f4", "num_clipped": "<i8",
+    "label_indptr": "<i8", "label_indices": "<i4", "shard": "<i4",
 }  # fmt: skip
 
 
@@ -53,6 +54,7 @@ class ClipTable:
     clip_id: Array
     group: Array
     split: Array
+    subset: Array
     fold: Array
     peak: Array
     rms: Array

@@ -1,7 +1,6 @@
 """Dataset: a packed dataset, opened by its index; shards are mapped when first touched."""
 
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -9,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from isal import isal_zlib
 
 from tonearm.dataio.columns import CODECS, Array, ClipTable
-from tonearm.dataio.index import Index, check_metadata, index_sha256, read_index
+from tonearm.dataio.index import Index, check_size, index_sha256, read_index
 from tonearm.dataio.shards import CRC_BLOCK, DatasetHeader, map_audio, read_shard
 from tonearm.errors import RequestError, ShardError
 
@@ -23,12 +23,8 @@ class _MappedShard:
     """The /audio of one shard as bytes, with the CRC of each block checked when it is first touched."""
 
     def __init__(self, root: Path, index: Index, number: int) -> None:
-        entry = index.shards[number]
-        check_metadata(root, entry)
-        shard = read_shard(root / entry.file)
-        place = (entry.audio_offset, entry.audio_nbytes, entry.num_clips)
-        if shard.header != index.header() or (shard.audio_offset, shard.audio_nbytes, len(shard.table)) != place:
-            raise ShardError(f"{shard.path}: not the shard that the index describes. Delete it and pack again.")
+        shard = read_shard(check_size(root, index.shards[number]))
+        index.check_shard(shard, number)
         self.path = shard.path
         self.audio = map_audio(shard.path, shard.audio_offset, shard.audio_nbytes)
         self._crc32 = shard.crc32
@@ -39,7 +35,7 @@ class _MappedShard:
         for block in range(start // CRC_BLOCK, -(-stop // CRC_BLOCK)):
             if self.checked[block] and not again:
                 continue
-            if zlib.crc32(self.audio[block * CRC_BLOCK : (block + 1) * CRC_BLOCK].data) != self._crc32[block]:
+            if isal_zlib.crc32(self.audio[block * CRC_BLOCK : (block + 1) * CRC_BLOCK].data) != self._crc32[block]:
                 return False
             self.checked[block] = True
         return True

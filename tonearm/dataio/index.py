@@ -1,9 +1,11 @@
 """The index beside the shards: what a dataset has, so that it opens without opening its shards.
 
 ``index.h5`` holds ``/clips`` of all shards, with the column ``shard``. ``index.json`` holds the header of the dataset,
-the SHA-256 of ``index.h5``, and for each shard its name, size, where /audio lies, and the SHA-256 of every byte outside
-/audio: damaged HDF5 metadata can hang the HDF5 library, so it is checked before the library sees it. ``index.json`` is
-written last: where it stands, the pack is complete.
+the SHA-256 of ``index.h5``, and for each shard its name, size, where /audio lies, and the SHA-256 of its metadata.
+``index.json`` is written last: where it stands, the pack is complete.
+
+What the index says of labels, folds, splits, groups and subsets counts; the shards hold what was known when they were
+packed. A dataset that was appended to consists of several packs, whose shards are numbered on.
 """
 
 import hashlib
@@ -12,11 +14,11 @@ from typing import Annotated, Literal
 
 import h5py
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tonearm.dataio.atomic import atomic_path, write_text
 from tonearm.dataio.columns import CODECS, ClipTable, check_columns, concatenate, read_columns, write_columns
-from tonearm.dataio.shards import FORMAT_VERSION, DatasetHeader, Shard, metadata_sha256
+from tonearm.dataio.shards import FORMAT_VERSION, DatasetHeader, Shard
 from tonearm.errors import RequestError, ShardError
 
 INDEX_JSON = "index.json"
@@ -40,8 +42,17 @@ class ShardEntry(_Strict):
     metadata_sha256: Sha256
 
 
+class PackEntry(_Strict):
+    """One pack: the shards from the number at which the one before ended up to ``end``."""
+
+    end: Annotated[int, Field(gt=0, lt=2**31)]
+    manifest_sha256: Sha256
+    pack_sha256: Sha256
+    versions: dict[str, str]
+
+
 class Index(_Strict):
-    """``index.json``."""
+    """``index.json``; ``relabelled`` tells that the index is more than the sum of its shards."""
 
     format_version: Literal[1]
     dataset: str
@@ -49,23 +60,49 @@ class Index(_Strict):
     codec: Literal["pcm16", "flac", "source"]
     sample_rate: Annotated[int, Field(gt=0, lt=2**31)]
     num_channels: Annotated[int, Field(gt=0, le=64)]
-    manifest_sha256: Sha256
-    pack_sha256: Sha256
-    versions: dict[str, str]
+    relabelled: bool
+    packs: Annotated[list[PackEntry], Field(min_length=1)]
     index_sha256: Sha256
     shards: Annotated[list[ShardEntry], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _packs_cover_the_shards(self) -> "Index":
+        ends = [pack.end for pack in self.packs]
+        if ends != sorted(set(ends)) or ends[-1] != len(self.shards):
+            raise ValueError("the packs do not end at the last shard")
+        return self
+
     def header(self) -> DatasetHeader:
-        """The header that each shard repeats."""
+        """What the dataset is by now, with the hashes and versions of its last pack."""
+        last = self.packs[-1]
         return DatasetHeader(
             name=self.dataset, class_names=tuple(self.class_names), codec=self.codec, sample_rate=self.sample_rate,
-            num_channels=self.num_channels, num_shards=len(self.shards), manifest_sha256=self.manifest_sha256,
-            pack_sha256=self.pack_sha256, versions=self.versions,
+            num_channels=self.num_channels, num_shards=len(self.shards), manifest_sha256=last.manifest_sha256,
+            pack_sha256=last.pack_sha256, versions=last.versions,
         )  # fmt: skip
+
+    def check_shard(self, shard: Shard, number: int) -> None:
+        """Compare a shard with what the index says of the shard with this number.
+
+        Raises:
+            ShardError: it is another one.
+        """
+        entry = self.shards[number]
+        pack = next(pack for pack in self.packs if number < pack.end)
+        found = (
+            shard.number, len(shard.table), shard.audio_offset, shard.audio_nbytes, shard.metadata_sha256,
+            shard.header.pack_sha256, shard.header.codec, shard.header.sample_rate, shard.header.num_channels,
+        )  # fmt: skip
+        expected = (
+            number, entry.num_clips, entry.audio_offset, entry.audio_nbytes, entry.metadata_sha256,
+            pack.pack_sha256, self.codec, self.sample_rate, self.num_channels,
+        )  # fmt: skip
+        if found != expected:
+            raise ShardError(f"{shard.path}: not the shard that the index describes. Delete it and pack again.")
 
 
 def write_index(out: Path, shards: list[Shard]) -> None:
-    """Write ``index.h5`` and then ``index.json`` for shards that are complete."""
+    """Write ``index.h5`` and then ``index.json`` for the shards of one pack, which are complete."""
     with atomic_path(out / INDEX_H5) as temporary:
         creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
         creation.set_obj_track_times(False)
@@ -79,9 +116,15 @@ def write_index(out: Path, shards: list[Shard]) -> None:
         codec=header.codec,  # type: ignore[arg-type]
         sample_rate=header.sample_rate,
         num_channels=header.num_channels,
-        manifest_sha256=header.manifest_sha256,
-        pack_sha256=header.pack_sha256,
-        versions=header.versions,
+        relabelled=False,
+        packs=[
+            PackEntry(
+                end=len(shards),
+                manifest_sha256=header.manifest_sha256,
+                pack_sha256=header.pack_sha256,
+                versions=header.versions,
+            )
+        ],
         index_sha256=_sha256(out / INDEX_H5),
         shards=[
             ShardEntry(
@@ -90,7 +133,7 @@ def write_index(out: Path, shards: list[Shard]) -> None:
                 num_bytes=shard.path.stat().st_size,
                 audio_offset=shard.audio_offset,
                 audio_nbytes=shard.audio_nbytes,
-                metadata_sha256=metadata_sha256(shard.path, shard.audio_offset, shard.audio_nbytes),
+                metadata_sha256=shard.metadata_sha256,
             )
             for shard in shards
         ],
@@ -145,8 +188,8 @@ def index_sha256(root: Path) -> str:
     return _sha256(root / INDEX_JSON)
 
 
-def check_metadata(root: Path, entry: ShardEntry) -> None:
-    """Compare a shard's size and every byte outside /audio with the index.
+def check_size(root: Path, entry: ShardEntry) -> Path:
+    """The path of a shard that is there in its full size.
 
     Raises:
         ShardError: it is missing, or not the file that was packed.
@@ -157,8 +200,7 @@ def check_metadata(root: Path, entry: ShardEntry) -> None:
     size = path.stat().st_size
     if size != entry.num_bytes:
         raise ShardError(f"{path}: {size} bytes, but {entry.num_bytes} were packed. Delete it and pack again.")
-    if metadata_sha256(path, entry.audio_offset, entry.audio_nbytes) != entry.metadata_sha256:
-        raise ShardError(f"{path}: its metadata is not what was packed (SHA-256 differs). Delete it and pack again.")
+    return path
 
 
 def _explain(path: Path, error: ValidationError) -> str:

@@ -15,6 +15,11 @@ without tonearm::
     /clips/*        one column a fact, see tonearm.dataio.columns
     /crc32          uint32, the CRC-32 (zlib) of every 65,536-byte block of /audio, the last one shorter
 
+    (user block)    the first 4096 bytes, which HDF5 leaves to its users: the seal, one line of ASCII, then zeros.
+                    "tonearm shard 1 OFFSET NBYTES SHA256": where /audio lies in the file, in bytes, and the SHA-256
+                    of every byte outside /audio and the user block
+
+- The seal is checked before HDF5 parses the file: damaged metadata can hang or crash the HDF5 library.
 - A clip begins on a 64-byte boundary of /audio, and the gap before it is zero. An /audio of 64 KiB or more begins on a
   4096-byte boundary of the file, so that clips are aligned in a memory map too. /audio is never empty: 64 zero bytes
   stand in a shard all of whose clips were rejected.
@@ -29,13 +34,13 @@ import mmap
 import os
 import re
 import shutil
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from isal import isal_zlib
 
 from tonearm.dataio.atomic import atomic_path
 from tonearm.dataio.columns import (
@@ -54,6 +59,8 @@ from tonearm.errors import RunError, ShardError
 FORMAT_VERSION = 1
 CRC_BLOCK = 65_536
 _FILE_ALIGNMENT = 4096
+_SEAL_BYTES = 4096
+_SEAL = re.compile(rb"tonearm shard (\d{1,9}) (\d{1,15}) (\d{1,15}) ([0-9a-f]{64})\n\0*")
 _LIBRARIES = ("tonearm", "soxr", "libsndfile", "hdf5")
 
 
@@ -103,6 +110,7 @@ class Shard:
         table: the columns.
         audio_offset, audio_nbytes: where /audio lies in the file.
         crc32: one checksum a block of /audio.
+        metadata_sha256: of every byte outside /audio and the user block.
     """
 
     path: Path
@@ -112,6 +120,7 @@ class Shard:
     audio_offset: int
     audio_nbytes: int
     crc32: Array
+    metadata_sha256: str
 
 
 SHARD_NAME = re.compile(r"shard-\d{5,}\.h5")
@@ -130,14 +139,16 @@ def write_shard(path: Path, header: DatasetHeader, number: int, clips: list[Pack
     """
     audio, offsets = _lay_out(clips, CODECS[header.codec])
     try:
-        with atomic_path(path) as temporary, _create(temporary) as file:
-            attributes = {"format_version": FORMAT_VERSION, "shard": number, **_header_attributes(header)}
-            for key, value in attributes.items():
-                file.attrs.create(key, value)
-            _create_audio(file, audio)
-            write_columns(file.create_group("clips"), _tabulate(clips, offsets, header, number), with_shard=False)
-            file.create_dataset("crc32", data=block_crcs(audio.view(np.uint8)), track_times=False)
-            file.flush()
+        with atomic_path(path) as temporary:
+            with _create(temporary) as file:
+                attributes = {"format_version": FORMAT_VERSION, "shard": number, **_header_attributes(header)}
+                for key, value in attributes.items():
+                    file.attrs.create(key, value)
+                _create_audio(file, audio)
+                offset = file["audio"].id.get_offset()
+                write_columns(file.create_group("clips"), _tabulate(clips, offsets, header, number), with_shard=False)
+                file.create_dataset("crc32", data=block_crcs(audio.view(np.uint8)), track_times=False)
+            seal(temporary, offset, audio.nbytes)
     except OSError as error:
         free, needed = shutil.disk_usage(path.parent).free / 1e6, audio.nbytes / 1e6
         why = error.strerror or str(error).splitlines()[0]
@@ -151,9 +162,10 @@ def read_shard(path: Path) -> Shard:
     """Open a shard with HDF5, read its metadata and check it; the audio is not read.
 
     Raises:
-        ShardError: not HDF5, another format version, or metadata that contradicts itself or the file's size.
+        ShardError: not a sealed shard, another format version, or metadata that contradicts itself.
     """
     try:
+        sealed = check_seal(path)
         with h5py.File(path, "r", locking=False) as file:
             header, number = _read_header(file, path)
             audio, crc = file.get("audio"), file.get("crc32")
@@ -163,8 +175,10 @@ def read_shard(path: Path) -> Shard:
             if audio.dtype != CODECS[header.codec] or audio.ndim != 1 or offset is None:
                 raise ShardError(f"{path}: /audio is not the contiguous 1-D array that codec {header.codec!r} has.")
             nbytes = audio.size * audio.dtype.itemsize
-            if offset + nbytes > path.stat().st_size:
-                raise ShardError(f"{path}: cut short, /audio ends beyond the file. Pack it again.")
+            if (offset, nbytes) != sealed[:2]:
+                raise ShardError(
+                    f"{path}: /audio does not lie where the seal says. The shard is damaged; pack it again."
+                )
             if crc.shape != (-(-nbytes // CRC_BLOCK),) or crc.dtype != np.uint32:
                 raise ShardError(f"{path}: /crc32 does not have one entry for each block of /audio.")
             clips = file.get("clips")
@@ -177,7 +191,7 @@ def read_shard(path: Path) -> Shard:
                 audio_sizes=np.array([audio.size]),
             )  # fmt: skip
             table.shard[:] = number
-            return Shard(path, number, header, table, int(offset), int(nbytes), crc[:])
+            return Shard(path, number, header, table, int(offset), int(nbytes), crc[:], sealed[2])
     except ShardError:
         raise
     except FileNotFoundError:
@@ -186,11 +200,45 @@ def read_shard(path: Path) -> Shard:
         raise ShardError(f"{path}: not a readable shard ({error}). Pack it again.") from error
 
 
-def metadata_sha256(path: Path, audio_offset: int, audio_nbytes: int) -> str:
-    """The SHA-256 of every byte of the file outside /audio."""
+def seal(path: Path, audio_offset: int, audio_nbytes: int) -> None:
+    """Write the user block of a file that is otherwise complete."""
+    digest = _metadata_sha256(path, audio_offset, audio_nbytes)
+    with path.open("r+b") as file:
+        file.write(f"tonearm shard {FORMAT_VERSION} {audio_offset} {audio_nbytes} {digest}\n".encode())
+
+
+def check_seal(path: Path) -> tuple[int, int, str]:
+    """Where /audio begins, how many bytes it has, and the SHA-256 of the metadata, which was found to be right.
+
+    Raises:
+        ShardError: no tonearm shard of this format, cut short, or metadata that is not what was packed.
+    """
+    with path.open("rb") as file:
+        block = file.read(_SEAL_BYTES)
+    found = _SEAL.fullmatch(block)
+    if found is None or len(block) != _SEAL_BYTES:
+        raise ShardError(
+            f"{path}: not a tonearm shard: the seal in its first {_SEAL_BYTES} bytes is missing or damaged. Delete it "
+            "and pack again."
+        )
+    version, offset, nbytes, digest = int(found[1]), int(found[2]), int(found[3]), found[4].decode()
+    if version != FORMAT_VERSION:
+        raise ShardError(
+            f"{path}: shard format {version}, but this tonearm reads format {FORMAT_VERSION}. "
+            "Pack the dataset again with this version, or install the version that wrote it."
+        )
+    if offset < _SEAL_BYTES or offset + nbytes > path.stat().st_size:
+        raise ShardError(f"{path}: cut short, /audio ends beyond the file. Delete it and pack again.")
+    if _metadata_sha256(path, offset, nbytes) != digest:
+        raise ShardError(f"{path}: its metadata is not what was packed (SHA-256 differs). Delete it and pack again.")
+    return offset, nbytes, digest
+
+
+def _metadata_sha256(path: Path, audio_offset: int, audio_nbytes: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        digest.update(file.read(audio_offset))
+        file.seek(_SEAL_BYTES)
+        digest.update(file.read(audio_offset - _SEAL_BYTES))
         file.seek(audio_offset + audio_nbytes)
         while block := file.read(1 << 20):
             digest.update(block)
@@ -207,7 +255,7 @@ def map_audio(path: Path, audio_offset: int, audio_nbytes: int) -> Array:
 def block_crcs(audio: Array) -> Array:
     """The CRC-32 of each 65,536-byte block of ``audio`` (uint8)."""
     starts = range(0, len(audio), CRC_BLOCK)
-    return np.array([zlib.crc32(audio[start : start + CRC_BLOCK].data) for start in starts], np.uint32)
+    return np.array([isal_zlib.crc32(audio[start : start + CRC_BLOCK].data) for start in starts], np.uint32)
 
 
 def damaged_clips(shard: Shard) -> list[str]:
@@ -246,6 +294,7 @@ def _tabulate(clips: list[PackedClip], offsets: Array, header: DatasetHeader, nu
         clip_id=encode_strings([packed.clip.clip_id for packed in clips]),
         group=encode_strings([packed.clip.group for packed in clips]),
         split=encode_strings([packed.clip.split for packed in clips]),
+        subset=encode_strings([packed.clip.subset for packed in clips]),
         fold=column([packed.clip.fold for packed in clips], "<i4"),
         peak=column([packed.peak for packed in clips], "<f4"),
         rms=column([packed.rms for packed in clips], "<f4"),
@@ -263,6 +312,7 @@ def _create(path: Path) -> h5py.File:
     access.set_alignment(CRC_BLOCK, _FILE_ALIGNMENT)
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     creation.set_obj_track_times(False)
+    creation.set_userblock(_SEAL_BYTES)
     return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fcpl=creation, fapl=access))
 
 
@@ -298,14 +348,8 @@ def _header_attributes(header: DatasetHeader) -> dict[str, Any]:
 
 def _read_header(file: h5py.File, path: Path) -> tuple[DatasetHeader, int]:
     attributes = file.attrs
-    version = attributes.get("format_version")
-    if version is None:
-        raise ShardError(f"{path}: an HDF5 file, but not a tonearm shard: it has no attribute format_version.")
-    if version != FORMAT_VERSION:
-        raise ShardError(
-            f"{path}: shard format {version}, but this tonearm reads format {FORMAT_VERSION}. "
-            "Pack the dataset again with this version, or install the version that wrote it."
-        )
+    if attributes.get("format_version") != FORMAT_VERSION:
+        raise ShardError(f"{path}: the attribute format_version is not that of the seal. Delete it and pack again.")
 
     def text(key: str) -> str:
         return bytes(attributes[key]).decode()

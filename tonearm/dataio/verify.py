@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from tonearm.dataio.dataset import open_dataset
-from tonearm.dataio.index import check_metadata, read_index
+from tonearm.dataio.index import check_size, read_index
 from tonearm.dataio.pack import REJECTS
 from tonearm.dataio.shards import damaged_clips, read_shard
 from tonearm.errors import ShardError
@@ -92,10 +92,8 @@ def verify_dataset(root: str | Path, *, progress: Callable[[int, int], None] | N
     for number, entry in enumerate(index.shards):
         path = root / entry.file
         try:
-            check_metadata(root, entry)
-            shard = read_shard(path)
-            if shard.header != index.header() or shard.number != number:
-                raise ShardError(f"{path}: belongs to another dataset. Delete it and pack again.")
+            shard = read_shard(check_size(root, entry))
+            index.check_shard(shard, number)
             if not np.array_equal(shard.table.clip_id, table.clip_id[table.shard == number]):
                 raise ShardError(f"{path}: its clips are not those of the index. Delete it and pack again.")
         except ShardError as error:
