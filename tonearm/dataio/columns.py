@@ -69,20 +69,26 @@ class ClipTable:
 
     def take(self, rows: Array) -> "ClipTable":
         """A copy with the clips ``rows``, in that order."""
-        counts = np.diff(self.label_indptr)[rows]
+        counts, indices = self._labels(rows)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        # position of each label = its clip's first label + how far into the clip it is
-        within = np.arange(indptr[-1]) - np.repeat(indptr[:-1], counts)
-        indices = self.label_indices[np.repeat(self.label_indptr[rows], counts) + within]
         plain = {name: getattr(self, name)[rows] for name in _DTYPES if not name.startswith("label_")}
         return ClipTable(**plain, label_indptr=indptr, label_indices=indices)
 
     def targets(self, rows: Array, num_classes: int) -> Array:
         """(len(rows), num_classes) float32, 1 at each label of a clip."""
-        part = self.take(rows)
+        counts, indices = self._labels(rows)
         targets = np.zeros((len(rows), num_classes), np.float32)
-        targets[np.repeat(np.arange(len(rows)), np.diff(part.label_indptr)), part.label_indices] = 1.0
+        targets[np.repeat(np.arange(len(rows)), counts), indices] = 1.0
         return targets
+
+    def _labels(self, rows: Array) -> tuple[Array, Array]:
+        """How many labels each of ``rows`` has, and those labels one after the other."""
+        first = self.label_indptr[rows]
+        counts = self.label_indptr[rows + 1] - first
+        ends = np.cumsum(counts)
+        # position of each label = its clip's first label + how far into the clip it is
+        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
+        return counts, self.label_indices[np.repeat(first, counts) + within]
 
 
 def concatenate(tables: Sequence[ClipTable]) -> ClipTable:

@@ -1,69 +1,30 @@
 """Dataset: a packed dataset, opened by its index; shards are mapped when first touched."""
 
-import threading
-from collections import OrderedDict
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from isal import isal_zlib
 
 from tonearm.dataio.columns import CODECS, Array, ClipTable
-from tonearm.dataio.index import Index, check_size, index_sha256, read_index
-from tonearm.dataio.shards import CRC_BLOCK, DatasetHeader, map_audio, read_shard
+from tonearm.dataio.index import index_sha256, read_index
+from tonearm.dataio.mapped_shards import MappedShards, Verify
+from tonearm.dataio.shards import DatasetHeader
 from tonearm.errors import RequestError, ShardError
 
-Verify = Literal["first", "always", "never"]
-_MAX_MAPPED = 512  # a mapped shard holds a file descriptor, of which a process commonly may have 1024
 
+class DamagedClipError(ShardError):
+    """A clip that cannot be read; ``row`` is its place in the dataset that was asked."""
 
-class _MappedShard:
-    """The /audio of one shard as bytes, with the CRC of each block checked when it is first touched."""
-
-    def __init__(self, root: Path, index: Index, number: int) -> None:
-        shard = read_shard(check_size(root, index.shards[number]))
-        index.check_shard(shard, number)
-        self.path = shard.path
-        self.audio = map_audio(shard.path, shard.audio_offset, shard.audio_nbytes)
-        self._crc32 = shard.crc32
-        self.checked = np.zeros(len(shard.crc32), np.bool_)
-
-    def intact(self, start: int, stop: int, *, again: bool) -> bool:
-        """Whether the blocks that hold bytes [start, stop) match their CRCs."""
-        for block in range(start // CRC_BLOCK, -(-stop // CRC_BLOCK)):
-            if self.checked[block] and not again:
-                continue
-            if isal_zlib.crc32(self.audio[block * CRC_BLOCK : (block + 1) * CRC_BLOCK].data) != self._crc32[block]:
-                return False
-            self.checked[block] = True
-        return True
-
-
-@dataclass
-class _ShardCache:
-    """Mapped shards by number, shared by all views of a dataset; a pickled one reopens them where it arrives."""
-
-    root: Path
-    index: Index
-    _open: OrderedDict[int, _MappedShard] = field(default_factory=OrderedDict)
-    _checked: dict[int, Array] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __getitem__(self, number: int) -> _MappedShard:
-        with self._lock:
-            if number in self._open:
-                self._open.move_to_end(number)
-            else:
-                shard = self._open[number] = _MappedShard(self.root, self.index, number)
-                shard.checked = self._checked.setdefault(number, shard.checked)
-                if len(self._open) > _MAX_MAPPED:
-                    self._open.popitem(last=False)  # views of it that are still in use keep its map alive
-            return self._open[number]
+    def __init__(self, message: str, row: int) -> None:
+        super().__init__(message)
+        self.row = row
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _ShardCache, (self.root, self.index)
+        return DamagedClipError, (str(self), self.row)
 
 
 @dataclass(frozen=True)
@@ -83,7 +44,7 @@ class Dataset:
     header: DatasetHeader
     table: ClipTable
     sha256: str
-    _shards: _ShardCache = field(repr=False)
+    _shards: MappedShards = field(repr=False)
 
     def __len__(self) -> int:
         """The number of clips."""
@@ -114,21 +75,44 @@ class Dataset:
         """The splits there are."""
         return sorted({split.decode(errors="replace") for split in set(self.table.split.tolist())} - {""})
 
-    def where(self, *, fold: int | Iterable[int] | None = None, split: str | Iterable[str] | None = None) -> "Dataset":
-        """The clips whose fold and split are among those named, in the same order; nothing is copied but columns.
+    @property
+    def subsets(self) -> list[str]:
+        """The subsets there are."""
+        return sorted({subset.decode(errors="replace") for subset in set(self.table.subset.tolist())} - {""})
+
+    @cached_property
+    def selection_sha256(self) -> str:
+        """Of the content and of which clips were selected, in which order: equal for parts that are equal."""
+        digest = hashlib.sha256(self.sha256.encode())
+        digest.update(self.table.shard.tobytes())
+        digest.update(self.table.offset.tobytes())
+        return digest.hexdigest()
+
+    def where(
+        self,
+        *,
+        fold: int | Iterable[int] | None = None,
+        split: str | Iterable[str] | None = None,
+        subset: str | Iterable[str] | None = None,
+    ) -> "Dataset":
+        """The clips whose fold, split and subset are among those named, in the same order; only columns are copied.
 
         Raises:
-            RequestError: a fold or split that the dataset does not have.
+            RequestError: a fold, split or subset that the dataset does not have.
         """
         keep = np.ones(len(self), np.bool_)
         if fold is not None:
             wanted = [int(fold)] if isinstance(fold, int | np.integer) else list(fold)
             _check_known("fold", wanted, self.folds, self.root)
             keep &= np.isin(self.table.fold, wanted)
-        if split is not None:
-            names = [split] if isinstance(split, str) else list(split)
-            _check_known("split", names, self.splits, self.root)
-            keep &= np.isin(self.table.split, [name.encode() for name in names])
+        for what, asked, known, column in (
+            ("split", split, self.splits, self.table.split),
+            ("subset", subset, self.subsets, self.table.subset),
+        ):
+            if asked is not None:
+                names = [asked] if isinstance(asked, str) else list(asked)
+                _check_known(what, names, known, self.root)
+                keep &= np.isin(column, [name.encode() for name in names])
         return self.rows(np.flatnonzero(keep))
 
     def rows(self, rows: Array) -> "Dataset":
@@ -148,7 +132,7 @@ class Dataset:
         """The bytes of an encoded clip: a read-only uint8 view of the mapped shard.
 
         Raises:
-            ShardError: the shard is not the one that was packed, or the bytes do not match their CRC.
+            DamagedClipError: the shard is not the one that was packed, or the bytes do not match their CRC.
         """
         itemsize = CODECS[self.header.codec].itemsize
         start = int(self.table.offset[row]) * itemsize
@@ -158,20 +142,17 @@ class Dataset:
         """An excerpt of a pcm16 clip: a read-only int16 view (num_frames, channels); only its own bytes are touched.
 
         Raises:
-            ShardError: as for :meth:`payload`.
+            DamagedClipError: as for :meth:`payload`.
         """
         width = 2 * self.num_channels
         first = int(self.table.offset[row]) * 2 + start * width
         return self._bytes(row, first, first + num_frames * width, verify).view("<i2").reshape(-1, self.num_channels)
 
     def _bytes(self, row: int, start: int, stop: int, verify: Verify) -> Array:
-        shard = self._shards[int(self.table.shard[row])]
-        if verify != "never" and not shard.intact(start, stop, again=verify == "always"):
-            raise ShardError(
-                f"{self.where_is(row)}: its bytes do not match their CRC-32, so the file was damaged after packing. "
-                f"`tonearm verify {self.root}` lists all damage; delete the shard and pack again."
-            )
-        return shard.audio[start:stop]
+        try:
+            return self._shards.view(int(self.table.shard[row]), start, stop, verify=verify)
+        except ShardError as error:
+            raise DamagedClipError(f"{self.where_is(row)}: {error}", row) from error
 
 
 def open_dataset(path: str | Path) -> Dataset:
@@ -183,7 +164,7 @@ def open_dataset(path: str | Path) -> Dataset:
     """
     root = Path(path)
     index, table = read_index(root)
-    return Dataset(root, index.header(), table, index_sha256(root), _ShardCache(root, index))
+    return Dataset(root, index.header(), table, index_sha256(root), MappedShards(root, index))
 
 
 def _check_known(what: str, wanted: list[Any], known: list[Any], root: Path) -> None:

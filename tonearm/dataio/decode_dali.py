@@ -12,9 +12,10 @@ import torch
 from nvidia.dali import Pipeline, fn, types
 from torch import Tensor
 
-from tonearm.dataio.dataset import Dataset, Verify
+from tonearm.dataio.dataset import Dataset
 from tonearm.dataio.decode_soundfile import decode_clip
 from tonearm.dataio.excerpts import FULL_SCALE, Excerpts
+from tonearm.dataio.mapped_shards import Verify
 from tonearm.errors import RunError
 
 

@@ -6,16 +6,17 @@ from torch import Tensor
 
 from tonearm.dataio.audio_file import decode_bytes
 from tonearm.dataio.columns import Array
-from tonearm.dataio.dataset import Dataset, Verify
+from tonearm.dataio.dataset import DamagedClipError, Dataset
 from tonearm.dataio.excerpts import FULL_SCALE, Excerpts
-from tonearm.errors import AudioError, ShardError
+from tonearm.dataio.mapped_shards import Verify
+from tonearm.errors import AudioError
 
 
 def decode_clip(dataset: Dataset, row: int, *, verify: Verify = "first") -> Array:
     """A whole clip as float32 (frames, channels).
 
     Raises:
-        ShardError: the clip does not decode to the length and channels that its columns give.
+        DamagedClipError: the clip does not decode to the length and channels that its columns give.
     """
     frames = int(dataset.table.num_frames[row])
     if dataset.header.codec == "pcm16":
@@ -23,11 +24,13 @@ def decode_clip(dataset: Dataset, row: int, *, verify: Verify = "first") -> Arra
     try:
         samples = decode_bytes(dataset.payload(row, verify=verify).tobytes())
     except AudioError as error:
-        raise ShardError(f"{dataset.where_is(row)}: {error}. Delete the shard and pack again.") from error
+        message = f"{dataset.where_is(row)}: {error}. Delete the shard and pack again."
+        raise DamagedClipError(message, row) from error
     if samples.shape != (frames, dataset.num_channels):
-        raise ShardError(
+        raise DamagedClipError(
             f"{dataset.where_is(row)}: decodes to {samples.shape[0]} frames of {samples.shape[1]} channels, but "
-            f"{frames} of {dataset.num_channels} were packed. Delete the shard and pack again."
+            f"{frames} of {dataset.num_channels} were packed. Delete the shard and pack again.",
+            row,
         )
     return samples
 

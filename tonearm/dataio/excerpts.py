@@ -31,4 +31,4 @@ class Decoder(Protocol):
     """Turns excerpts into a waveform (batch, channel, time) float32 in [-1, 1] on its device, zero where invalid."""
 
     def __call__(self, excerpts: Excerpts) -> Tensor:
-        """Decode a batch; raises ShardError naming shard and clip."""
+        """Decode a batch; raises DamagedClipError naming shard and clip."""

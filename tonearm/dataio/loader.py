@@ -1,55 +1,91 @@
 """ClipLoader: order, decoding and prefetch, put together to yield AudioBatch."""
 
-import queue
-import threading
-from collections.abc import Iterator
-from importlib.util import find_spec
-from typing import Literal
+import hashlib
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from tonearm.batch import AudioBatch
+from tonearm.dataio import order
 from tonearm.dataio.columns import Array
-from tonearm.dataio.dataset import Dataset, Verify
-from tonearm.dataio.decode_pcm16 import Pcm16Decoder
+from tonearm.dataio.dataset import DamagedClipError, Dataset
+from tonearm.dataio.decode_copy import BufferPool, CopyDecoder
 from tonearm.dataio.decode_soundfile import SoundfileDecoder
 from tonearm.dataio.excerpts import Decoder, Excerpts
-from tonearm.dataio.order import crop_starts, epoch_order
+from tonearm.dataio.loader_settings import (
+    Backend,
+    check_choice,
+    check_counts,
+    check_device,
+    check_weights,
+    choose_backend,
+)
+from tonearm.dataio.loader_state import LoaderState
+from tonearm.dataio.mapped_shards import Verify
+from tonearm.dataio.prefetch import Lane, Lanes
+from tonearm.dataio.residency import (
+    DeviceDecoder,
+    Residency,
+    ResidentClips,
+    choose_residency,
+    load_resident,
+    memory_bytes,
+)
 from tonearm.dataio.workers import available_cores
-from tonearm.errors import RequestError
+from tonearm.errors import RequestError, ShardError
 
-Backend = Literal["auto", "copy", "dali", "soundfile"]
-BACKENDS: tuple[Backend, ...] = ("auto", "copy", "dali", "soundfile")
-_PREFETCH = 2  # batches ready while one is used; more only costs memory, since decoding is steady
+Shuffle = Literal["global", "window"]
+_LANES = 2  # batches in the making at a time: while one waits for its slowest clip, threads work on the next
+
+_log = logging.getLogger(__name__)
 
 
 class ClipLoader:
     """Batches of equally long excerpts of a dataset, decoded ahead by threads.
 
-    With ``shuffle`` the loader trains: each epoch is a new permutation and each excerpt a random crop, both a function
-    of (seed, epoch), and a last batch that is not full is left out. Without it the loader evaluates: the clips in their
-    order, each once and from its beginning. Clips shorter than the excerpt are padded with zeros at their end.
+    With ``shuffle`` the loader trains: each epoch is a new order and each excerpt a random crop, both a function of
+    (seed, epoch), and a last batch that is not full is left out, so that all ranks take equal steps. Without it the
+    loader evaluates: the clips in their order, each once and from its beginning. Clips shorter than the excerpt are
+    padded with zeros at their end.
 
-    Each pass over the loader is an epoch, counted in ``epoch``; set it to repeat one or to resume.
+    Each pass over the loader is an epoch, counted in ``epoch``; set it to repeat one. ``state_dict()`` tells the
+    position that was consumed, in the middle of an epoch too, and ``load_state_dict`` goes on from there.
+
+    A loader can be pickled and used after a fork: threads, files and pipelines are made anew in the other process.
 
     Args:
         dataset: the clips, for example ``open_dataset(path).where(fold=[1, 2, 3])``.
-        batch_size: clips a batch.
+        batch_size: clips a batch, on this rank.
         duration_seconds: length of an excerpt; by default that of the longest clip.
         device: where the batches lie.
-        shuffle: see above.
+        shuffle: see above. True or "global" shuffles all clips; "window" shuffles shards, and then the clips within
+            ``window_shards`` shards at a time, for data that is larger than memory.
         seed: what order and crops depend on.
+        balanced: draw every class equally often in training, see :func:`tonearm.dataio.order.balanced_weights`.
+        weights: (len(dataset),) how often to draw each clip in training, see
+            :func:`tonearm.dataio.order.weighted_order`.
+        window_shards: shards that are read at a time with shuffle="window".
+        rank: which part of each global batch to load, of ``world_size`` parts.
+        world_size: number of processes that share the dataset.
         backend: "auto" copies pcm16 and decodes the rest with DALI, or with soundfile where DALI is not installed;
             "copy", "dali" and "soundfile" force one.
+        residency: "stream" reads the shards; "memory" keeps the decoded clips in memory, "device" on the device, from
+            the first pass on; "auto" does so when they fit a quarter of it and that saves decoding or copying.
         num_threads: decoding threads; by default one a core, on a GPU one less.
         verify: check the CRC of each 64-KiB block when it is "first" touched, "always" or "never".
+        on_corrupt: a clip that cannot be read: "raise", or "skip" it: in training another one takes its place, in
+            evaluation its batch is smaller. ``damaged`` counts them.
 
     Yields:
         AudioBatch: waveform (batch, channel, time) float32 on ``device``; ``clip_index`` are rows of ``dataset``.
 
     Raises:
-        RequestError: an empty dataset, a batch larger than it in training, a backend that does not fit or is missing.
+        RequestError: an empty dataset, a batch larger than it in training, settings that do not fit or are missing.
         ShardError: while iterating, for a clip that is damaged.
 
     Example:
@@ -65,25 +101,36 @@ class ClipLoader:
         batch_size: int = 32,
         duration_seconds: float | None = None,
         device: torch.device | str = "cpu",
-        shuffle: bool = False,
+        shuffle: bool | Shuffle = False,
         seed: int = 0,
+        balanced: bool = False,
+        weights: Sequence[float] | Array | None = None,
+        window_shards: int = 8,
+        rank: int = 0,
+        world_size: int = 1,
         backend: Backend = "auto",
+        residency: Residency = "auto",
         num_threads: int | None = None,
         verify: Verify = "first",
+        on_corrupt: Literal["raise", "skip"] = "raise",
     ) -> None:
         if len(dataset) == 0:
             raise RequestError(f"{dataset.root}: no clips to load; the fold or split that was asked for is empty.")
-        if batch_size < 1:
-            raise RequestError(f"batch_size is {batch_size}; it must be at least 1.")
-        if shuffle and batch_size > len(dataset):
+        check_counts(batch_size=batch_size, num_threads=num_threads, window_shards=window_shards, world_size=world_size)
+        if not 0 <= rank < world_size:
+            raise RequestError(f"rank is {rank}; with world_size {world_size} it may be 0 to {world_size - 1}.")
+        if shuffle not in (False, True, "global", "window"):
+            raise RequestError(f"shuffle is {shuffle!r}; it may be False, True, 'global' or 'window'.")
+        if shuffle and batch_size * world_size > len(dataset):
+            ranks = f" on each of {world_size} ranks" if world_size > 1 else ""
             raise RequestError(
-                f"batch_size is {batch_size}, but there are only {len(dataset)} clips to train on, so no batch is "
-                "full. Choose a smaller one."
+                f"batch_size is {batch_size}{ranks}, but there are only {len(dataset)} clips to train on, so no batch "
+                "is full. Choose a smaller one."
             )
-        if num_threads is not None and num_threads < 1:
-            raise RequestError(f"num_threads is {num_threads}; it must be at least 1.")
-        if duration_seconds is not None and not duration_seconds * dataset.sample_rate >= 1:
+        if duration_seconds is not None and not 1 <= duration_seconds * dataset.sample_rate < math.inf:
             raise RequestError(f"duration_seconds is {duration_seconds}; it must be at least one sample.")
+        check_choice("verify", verify, ("first", "always", "never"))
+        check_choice("on_corrupt", on_corrupt, ("raise", "skip"))
         self.dataset = dataset
         self.batch_size = batch_size
         self.num_samples = (
@@ -91,66 +138,146 @@ class ClipLoader:
             if duration_seconds is None
             else round(duration_seconds * dataset.sample_rate)
         )
-        self.device = _check_device(device)
-        self.shuffle = shuffle
+        self.device = check_device(device)
+        self.shuffle: Literal[False, "global", "window"] = "global" if shuffle is True else shuffle
         self.seed = seed
         self.epoch = 0
+        self.rank, self.world_size = rank, world_size
+        self.backend = choose_backend(backend, dataset)
+        self.residency = choose_residency(residency, dataset, self.device, memory_bytes=memory_bytes)
+        self.on_corrupt = on_corrupt
+        self.damaged: dict[int, str] = {}  # rows that could not be read, and why
+        self._weights = check_weights(dataset, balanced=balanced, weights=weights, shuffle=bool(shuffle))
+        self._window_shards = window_shards
+        self._verify = verify
         cores = available_cores()
-        threads = num_threads or (max(1, cores - 1) if self.device.type == "cuda" else cores)
-        self.backend = _choose_backend(backend, dataset)
-        self._decoder = self._make_decoder(threads, verify)
-        self._one_batch_at_a_time = threading.Lock()  # decoders keep buffers; two iterators may live at once
-        self._targets = torch.from_numpy(dataset.table.targets(np.arange(len(dataset)), len(dataset.class_names)))
+        self._num_threads = num_threads or (max(1, cores - 1) if self.device.type == "cuda" else cores)
+        self._consumed = (0, 0)  # epoch, batches of it
+        self._first_batch = 0  # of the next pass, when it takes up an epoch in its middle
+        self._resident: ResidentClips | None = None
+        self._lanes: Lanes | None = None
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
-        full, rest = divmod(len(self.dataset), self.batch_size)
-        return full + (0 if self.shuffle or rest == 0 else 1)
+        full, rest = divmod(len(self.dataset), self.batch_size * self.world_size)
+        return full if self.shuffle else full + (rest > self.rank * self.batch_size)
 
     def __iter__(self) -> Iterator[AudioBatch]:
         epoch, self.epoch = self.epoch, self.epoch + 1
-        order, starts, counts = self._plan(epoch)
-        batches = range(len(self))
+        first = self._first_batch if epoch == self._consumed[0] else 0
+        self._first_batch = 0
+        return self._batches(epoch, first)
 
-        def produce() -> Iterator[AudioBatch]:
-            for number in batches:
-                part = slice(number * self.batch_size, (number + 1) * self.batch_size)
-                yield self._load(Excerpts(order[part], starts[part], counts[part], self.num_samples))
+    def state_dict(self) -> dict[str, Any]:
+        """How far the batches were consumed (not prefetched), and what the position depends on; plain values."""
+        epoch, batches = self._consumed
+        return self._state(epoch, batches).model_dump()
 
-        return _prefetch(produce(), self.device)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where ``state_dict`` was taken: the next pass yields the batches that were left of that epoch.
 
-    def _make_decoder(self, num_threads: int, verify: Verify) -> Decoder:
-        if self.backend == "copy":
-            return Pcm16Decoder(self.dataset, device=self.device, num_threads=num_threads, verify=verify)
-        if self.backend == "soundfile":
-            return SoundfileDecoder(self.dataset, device=self.device, verify=verify)
-        from tonearm.dataio.decode_dali import DaliDecoder
+        Raises:
+            RequestError: the state is of another dataset, seed, batch size, world size or sampling, so that its
+                position means nothing here.
+        """
+        found = LoaderState.read(state)
+        found.refuse_if_other(self._state(found.epoch, found.batches))
+        self.epoch, self._first_batch = found.epoch, found.batches
+        self._consumed = (found.epoch, found.batches)
 
-        return DaliDecoder(
-            self.dataset,
+    def _state(self, epoch: int, batches: int) -> LoaderState:
+        return LoaderState(
+            epoch=epoch,
+            batches=batches,
+            dataset=self.dataset.selection_sha256,
+            seed=self.seed,
             batch_size=self.batch_size,
+            world_size=self.world_size,
             num_samples=self.num_samples,
-            device=self.device,
-            num_threads=num_threads,
-            verify=verify,
+            shuffle=str(self.shuffle or "none") + (f" {self._window_shards}" if self.shuffle == "window" else ""),
+            weights="none" if self._weights is None else hashlib.sha256(self._weights.tobytes()).hexdigest(),
         )
 
-    def _plan(self, epoch: int) -> tuple[Array, Array, Array]:
-        """The rows, first frames and valid frames of an epoch, in order."""
-        frames = self.dataset.table.num_frames
-        if self.shuffle:
-            order = epoch_order(len(self.dataset), seed=self.seed, epoch=epoch)
-            starts = crop_starts(frames[order], self.num_samples, seed=self.seed, epoch=epoch)
-        else:
-            order = np.arange(len(self.dataset))
-            starts = np.zeros(len(order), np.int64)
-        return order, starts, np.minimum(frames[order] - starts, self.num_samples)
+    def _batches(self, epoch: int, first: int) -> Iterator[AudioBatch]:
+        if self._lanes is None or self._lanes.process != os.getpid():
+            self._lanes = self._make_lanes()
+        rows, draws = self._plan(epoch)
+        self._consumed = (epoch, first)
 
-    def _load(self, excerpts: Excerpts) -> AudioBatch:
+        def make(step: int, decoder: Decoder) -> AudioBatch:
+            return self._load(rows, draws, step, decoder)
+
+        for batch in self._lanes.run(iter(range(first, len(self))), make):
+            self._consumed = (epoch, self._consumed[1] + 1)
+            if len(batch):  # else all of its clips are damaged
+                yield batch
+            del batch  # its memory can be used again once the consumer has let go of it
+        self._consumed = (epoch + 1, 0)
+
+    def _plan(self, epoch: int) -> tuple[Array, Array | None]:
+        """The row at each position of an epoch, and in training a draw for its crop."""
+        count = len(self.dataset)
+        if not self.shuffle:
+            return np.arange(count), None
+        if self._weights is None:
+            rows = order.epoch_order(count, seed=self.seed, epoch=epoch)
+        else:
+            rows = order.weighted_order(self._weights, seed=self.seed, epoch=epoch)
+        if self.shuffle == "window":
+            rows = order.window_order(
+                rows,
+                self.dataset.table.shard[rows],
+                window_shards=self._window_shards,
+                seed=self.seed,
+                epoch=epoch,
+            )
+        return rows, order.crop_draws(count, seed=self.seed, epoch=epoch)
+
+    def _load(self, rows: Array, draws: Array | None, step: int, decoder: Decoder) -> AudioBatch:
+        """One batch; a clip that turns out to be damaged is raised, or replaced and the batch decoded again."""
+        part = order.batch_part(step, len(rows), batch_size=self.batch_size, rank=self.rank, world_size=self.world_size)
+        while True:
+            excerpts = self._excerpts(rows, draws, part)
+            if not len(excerpts.rows):
+                return self._batch(excerpts, torch.zeros(0, self.dataset.num_channels, self.num_samples))
+            try:
+                return self._batch(excerpts, decoder(excerpts))
+            except DamagedClipError as error:
+                if self.on_corrupt == "raise":
+                    raise
+                if error.row not in self.damaged:
+                    _log.warning("left out: %s", error)
+                self.damaged[error.row] = str(error)
+
+    def _excerpts(self, rows: Array, draws: Array | None, part: slice) -> Excerpts:
+        """What stands at the positions ``part``, with damaged clips replaced in training and left out in evaluation."""
+        chosen = rows[part]
+        if self.damaged:
+            if draws is None:
+                chosen = chosen[[row not in self.damaged for row in chosen.tolist()]]
+            else:
+                places = range(part.start, part.stop)
+                chosen = np.array([self._next_intact(rows, place) for place in places], np.int64)
+        frames = self.dataset.table.num_frames[chosen]
+        if draws is None:
+            starts = np.zeros(len(chosen), np.int64)
+        else:
+            starts = order.crop_starts(draws[part], frames, self.num_samples)
+        return Excerpts(chosen, starts, np.minimum(frames - starts, self.num_samples), self.num_samples)
+
+    def _next_intact(self, rows: Array, place: int) -> int:
+        """The clip at a position or, if that is damaged, the next one of the epoch that is not."""
+        for step in range(len(rows)):
+            row = int(rows[(place + step) % len(rows)])
+            if row not in self.damaged:
+                return row
+        first = next(iter(self.damaged.values()))
+        raise ShardError(f"{self.dataset.root}: every clip of this epoch is damaged; the first: {first}")
+
+    def _batch(self, excerpts: Excerpts, waveform: torch.Tensor) -> AudioBatch:
         rows = torch.from_numpy(excerpts.rows)
-        with self._one_batch_at_a_time:
-            waveform = self._decoder(excerpts)
-        lengths, targets = torch.from_numpy(excerpts.counts), self._targets[rows]
+        lengths = torch.from_numpy(excerpts.counts)
+        targets = torch.from_numpy(self.dataset.table.targets(excerpts.rows, len(self.dataset.class_names)))
         if self.device.type == "cuda":  # from pinned memory, or these small copies would wait for the large one
             lengths, targets = lengths.pin_memory(), targets.pin_memory()
         return AudioBatch(
@@ -160,81 +287,46 @@ class ClipLoader:
             clip_index=rows,
         )
 
+    def _make_lanes(self) -> Lanes:
+        """Decoders for a few batches at a time, which share the threads out among them."""
+        number = min(_LANES, self._num_threads)
+        threads = [len(range(lane, self._num_threads, number)) for lane in range(number)]
+        make = self._decoder_factory()
+        gpu = self.device.type == "cuda"
+        return Lanes([Lane(make(count), torch.cuda.Stream(self.device) if gpu else None) for count in threads])
 
-def _check_device(device: torch.device | str) -> torch.device:
-    """The device with its number: which GPU is current belongs to a thread, and batches are made in another."""
-    device = torch.device(device)
-    if device.type != "cuda":
-        return device
-    count = torch.cuda.device_count()
-    asked: int | None = device.index
-    number = torch.cuda.current_device() if asked is None and count else asked or 0
-    if number >= count:
-        raise RequestError(f"device {device}: torch can use {count} GPUs on this machine; tonearm doctor says why.")
-    return torch.device("cuda", number)
+    def _decoder_factory(self) -> Callable[[int], Decoder]:
+        """What makes a decoder with so many threads."""
+        dataset, device = self.dataset, self.device
+        if self.residency == "device":
+            on_device = DeviceDecoder(self._load_resident(), device=device)
+            return lambda _: on_device
+        if self.residency == "memory":
+            self._resident = self._resident or self._load_resident()
+        if self._resident is not None or self.backend == "copy":
+            view = self._stream_view if self._resident is None else self._resident.view
+            pool = BufferPool()
+            return lambda threads: CopyDecoder(
+                view, num_channels=dataset.num_channels, device=device, num_threads=threads, pool=pool
+            )
+        if self.backend == "soundfile":
+            return lambda _: SoundfileDecoder(dataset, device=device, verify=self._verify)
+        from tonearm.dataio.decode_dali import DaliDecoder
 
+        return lambda threads: DaliDecoder(
+            dataset,
+            batch_size=self.batch_size,
+            num_samples=self.num_samples,
+            device=device,
+            num_threads=threads,
+            verify=self._verify,
+        )
 
-def _choose_backend(backend: Backend, dataset: Dataset) -> Backend:
-    codec = dataset.header.codec
-    has_dali = find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
-    if backend not in BACKENDS:
-        raise RequestError(f"unknown backend {backend!r}; there are {', '.join(BACKENDS)}.")
-    if backend == "copy" and codec != "pcm16":
-        raise RequestError(f"backend copy is for codec pcm16, but {dataset.root} is {codec}; use dali or soundfile.")
-    if backend == "dali" and not has_dali:
-        raise RequestError("backend dali: NVIDIA DALI is not installed. pip install 'tonearm[cuda13]' (or cuda12).")
-    if backend != "auto":
-        return backend
-    if codec == "pcm16":
-        return "copy"
-    return "dali" if has_dali else "soundfile"
+    def _load_resident(self) -> ResidentClips:
+        return load_resident(self.dataset, num_threads=self._num_threads, verify=self._verify)
 
+    def _stream_view(self, row: int, start: int, num_frames: int) -> Array:
+        return self.dataset.pcm(row, start, num_frames, verify=self._verify)
 
-def _prefetch(batches: Iterator[AudioBatch], device: torch.device) -> Iterator[AudioBatch]:
-    """Run ``batches`` in a thread, a few ahead; an error there is raised here, and leaving early stops the thread.
-
-    On a GPU the thread works on a stream of its own, so that copies overlap with compute; the consumer's stream waits
-    for each batch's event before it may read it.
-    """
-    ready: queue.Queue[AudioBatch | BaseException | None] = queue.Queue(_PREFETCH)
-    events: queue.Queue[torch.cuda.Event] = queue.Queue()
-    stop = threading.Event()
-
-    def put(item: AudioBatch | BaseException | None) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        try:
-            stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-            with torch.cuda.stream(stream):
-                for batch in batches:
-                    if stream is not None:
-                        events.put(stream.record_event())
-                    if not put(batch):
-                        return
-            put(None)
-        except BaseException as error:  # handed to the consumer, whose loop it must end
-            put(error)
-
-    thread = threading.Thread(target=work, name="tonearm-loader", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            if device.type == "cuda":
-                stream = torch.cuda.current_stream(device)
-                stream.wait_event(events.get())
-                for tensor in (item.waveform, item.lengths, item.targets):
-                    tensor.record_stream(stream)  # its memory is not reused before this stream is through with it
-            yield item
-            del item
-    finally:
-        stop.set()
-        thread.join()
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_lanes": None, "_resident": None}

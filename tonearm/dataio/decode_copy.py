@@ -1,4 +1,4 @@
-"""The way around DALI for pcm16: there is nothing to decode, so threads copy int16 views of the mapped shards.
+"""The way around DALI where there is nothing to decode: threads copy int16 views into a batch and scale them.
 
 On a CPU a thread converts one clip at a time, so that the second pass over it (the scaling) finds it in the cache. On a
 GPU the clips are gathered in pinned int16 memory, half the bytes of float32, copied asynchronously and scaled there.
@@ -7,6 +7,7 @@ GPU the clips are gathered in pinned int16 memory, half the bytes of float32, co
 
 import queue
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,21 +16,31 @@ import torch
 from torch import Tensor
 
 from tonearm.dataio.columns import Array
-from tonearm.dataio.dataset import Dataset, Verify
 from tonearm.dataio.excerpts import FULL_SCALE, Excerpts
 
 _SCALE = np.float32(1 / FULL_SCALE)
 _PINNED_BUFFERS = 3  # one being filled, one on its way, one in reserve
 
+ClipView = Callable[[int, int, int], Array]  # (row, first frame, frames) to (frames, channels), int16 or float32
 
-class Pcm16Decoder:
-    """Copies excerpts of pcm16 clips into a batch on ``device`` with ``num_threads`` threads."""
 
-    def __init__(self, dataset: Dataset, *, device: torch.device, num_threads: int, verify: Verify) -> None:
-        self._dataset, self._device, self._verify = dataset, device, verify
-        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="tonearm-decode")
+class CopyDecoder:
+    """Copies excerpts into a batch on ``device`` with ``num_threads`` threads; int16 is scaled, float32 is not.
+
+    Args:
+        view: hands out excerpts without a copy: a mapped shard's, or those of a dataset held in memory.
+        num_channels: of every clip.
+        device: where the batch lies.
+        num_threads: how many copy; 1 is the calling thread alone.
+        pool: where batches on the CPU come from.
+    """
+
+    def __init__(
+        self, view: ClipView, *, num_channels: int, device: torch.device, num_threads: int, pool: "BufferPool"
+    ) -> None:
+        self._view, self._num_channels, self._device, self._pool = view, num_channels, device, pool
         self._num_threads = num_threads
-        self._pool = BufferPool()
+        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="tonearm-copy") if num_threads > 1 else None
         self._pinned: list[tuple[Tensor, torch.cuda.Event]] = []
         self._turn = 0
 
@@ -37,23 +48,24 @@ class Pcm16Decoder:
         """Decode a batch; see :class:`tonearm.dataio.excerpts.Decoder`."""
         if self._device.type == "cuda":
             return self._to_gpu(excerpts)
-        shape = (len(excerpts.rows), self._dataset.num_channels, excerpts.num_samples)
-        batch = self._pool.take(shape)
+        batch = self._pool.take((len(excerpts.rows), self._num_channels, excerpts.num_samples))
 
         def convert(place: int, clip: Array) -> None:
             for channel, out in enumerate(batch[place]):
                 valid = out[: len(clip)]
                 np.copyto(valid, clip[:, channel])
-                np.multiply(valid, _SCALE, out=valid)
+                if clip.dtype == np.int16:
+                    np.multiply(valid, _SCALE, out=valid)
                 out[len(clip) :] = 0
 
         self._each_clip(excerpts, convert)
-        return torch.from_numpy(batch).to(self._device)
+        return torch.from_numpy(batch)
 
     def _to_gpu(self, excerpts: Excerpts) -> Tensor:
         """Fill pinned memory, start its copy on the current stream, and scale on the device."""
-        shape = (len(excerpts.rows), excerpts.num_samples, self._dataset.num_channels)
-        pinned, copied = self._next_pinned(shape)
+        first = self._view(int(excerpts.rows[0]), int(excerpts.starts[0]), int(excerpts.counts[0]))
+        shape = (len(excerpts.rows), excerpts.num_samples, self._num_channels)
+        pinned, copied = self._next_pinned(shape, torch.from_numpy(np.empty(0, first.dtype)).dtype)
         copied.synchronize()  # a wait of the host for a copy three batches ago, not for the device's compute
         batch = pinned.numpy()
 
@@ -64,19 +76,19 @@ class Pcm16Decoder:
         self._each_clip(excerpts, gather)
         moved = pinned.to(self._device, non_blocking=True)
         copied.record()
-        return moved.to(torch.float32).mul_(1 / FULL_SCALE).transpose(1, 2).contiguous()
+        return to_waveform(moved)
 
-    def _next_pinned(self, shape: tuple[int, int, int]) -> tuple[Tensor, torch.cuda.Event]:
+    def _next_pinned(self, shape: tuple[int, int, int], dtype: torch.dtype) -> tuple[Tensor, torch.cuda.Event]:
         self._turn = (self._turn + 1) % _PINNED_BUFFERS
         if len(self._pinned) <= self._turn:
             self._pinned.extend(
-                (torch.empty(shape, dtype=torch.int16, pin_memory=True), torch.cuda.Event())
+                (torch.empty(shape, dtype=dtype, pin_memory=True), torch.cuda.Event())
                 for _ in range(self._turn + 1 - len(self._pinned))
             )
         buffer, event = self._pinned[self._turn]
         if buffer.shape[1:] != shape[1:] or len(buffer) < shape[0]:
             event.synchronize()
-            buffer = torch.empty(shape, dtype=torch.int16, pin_memory=True)
+            buffer = torch.empty(shape, dtype=dtype, pin_memory=True)
             self._pinned[self._turn] = (buffer, event)
         return buffer[: shape[0]], event
 
@@ -92,15 +104,28 @@ class Pcm16Decoder:
                     place = places.get_nowait()
                 except queue.Empty:
                     return
-                row, start = int(excerpts.rows[place]), int(excerpts.starts[place])
-                work(place, self._dataset.pcm(row, start, int(excerpts.counts[place]), verify=self._verify))
+                work(
+                    place,
+                    self._view(int(excerpts.rows[place]), int(excerpts.starts[place]), int(excerpts.counts[place])),
+                )
 
+        if self._threads is None:
+            take_turns()
+            return
         for task in [self._threads.submit(take_turns) for _ in range(self._num_threads)]:
             task.result()
 
 
+def to_waveform(batch: Tensor) -> Tensor:
+    """(batch, time, channel) int16 or float32 to (batch, channel, time) float32 in [-1, 1], on the batch's device."""
+    waveform = batch.to(torch.float32)
+    if batch.dtype == torch.int16:
+        waveform.mul_(1 / FULL_SCALE)
+    return waveform.transpose(1, 2).contiguous()
+
+
 class BufferPool:
-    """Float32 arrays that are handed out again once nobody else holds them.
+    """Float32 arrays that are handed out again once nobody else holds them; threads may share one.
 
     Fresh memory costs a page fault every 4 KiB, which takes as long as the conversion itself. A tensor made from an
     array, and every view of that tensor, keeps a reference to the array: while one lives, the array stays taken.
@@ -108,15 +133,17 @@ class BufferPool:
 
     def __init__(self) -> None:
         self._arrays: list[Array] = []
+        self._lock = threading.Lock()
 
     def take(self, shape: tuple[int, ...]) -> Array:
         """An array of ``shape`` with undefined contents."""
-        for array in self._arrays:
-            if array.shape == shape and sys.getrefcount(array) <= _UNUSED:
-                return array
-        self._arrays = [array for array in self._arrays if sys.getrefcount(array) > _UNUSED]
-        self._arrays.append(np.empty(shape, np.float32))
-        return self._arrays[-1]
+        with self._lock:
+            for array in self._arrays:
+                if array.shape == shape and sys.getrefcount(array) <= _UNUSED:
+                    return array
+            self._arrays = [array for array in self._arrays if sys.getrefcount(array) > _UNUSED]
+            self._arrays.append(np.empty(shape, np.float32))
+            return self._arrays[-1]
 
 
 def _references_when_unused() -> int:
