@@ -13,6 +13,7 @@ import pytest
 
 from tests.dataio.recordings import folder_of, write
 from tonearm.cli import main
+from tonearm.commands.output import Pace
 
 CONFIG = """
 features: {n_fft: 256, win_length: 256, hop_length: 128, n_mels: 16}
@@ -85,20 +86,50 @@ def test_from_recordings_to_a_score(tmp_path: Path, tonearm: Run) -> None:
 
 
 def test_json_is_one_document(packed: Path, tonearm: Run) -> None:
-    for words in (("inspect", packed, "--json"), ("verify", packed, "--json"), ("doctor", "--json")):
+    (packed.parent / "table.csv").write_text("clip_id,fold\nclass0/clip00.wav,1\n")
+    for words in (
+        ("inspect", packed, "--json"),
+        ("inspect", packed, "--clips", "--json"),
+        ("verify", packed, "--json"),
+        ("doctor", "--json"),
+        ("pack", "folder", "in", "other", "--json"),
+        ("pack", "folder", "in", "x", "--dry-run", "--json"),
+        ("append", "folder", "in", packed, "--json"),
+        ("relabel", packed, "table.csv", "--json"),
+        ("unpack", packed, "files", "--json"),
+    ):
         code, out, _ = tonearm(*words)
         assert code == 0
         assert json.loads(out)
 
 
 WRONG_REQUESTS = [
-    (("pack", "esc5", "in", "x"), "unknown layout 'esc5'; there are esc10, esc50, folder, csv"),
+    (("pack", "esc5", "in", "x"), "unknown layout 'esc5'; there are "),
     (("pack", "folder", "nowhere", "x"), "nowhere: no such folder"),
     (("pack", "esc50", "nowhere", "x"), "nowhere: no such folder"),
     (("pack", "csv", "nowhere.csv", "x"), "nowhere.csv: no such file"),
     (("pack", "folder", "in", "x", "--codec", "mp3"), "unknown codec 'mp3'; there are pcm16, flac, source"),
     (("pack", "folder", "in", "out", "--codec", "flac"), "holds shards of another pack"),
+    (
+        ("pack", "folder", "in", "x", "--dry-run", "--codec", "mp3"),
+        "unknown codec 'mp3'; there are pcm16, flac, source",
+    ),
+    (("pack", "folder", "nowhere", "x", "--dry-run"), "nowhere: no such folder"),
+    (
+        ("pack", "folder", "in", "x", "--dry-run", "--codec", "source", "--sample-rate", "16000"),
+        "source keeps the files'",
+    ),
+    (("append", "folder", "in", "nowhere"), "nowhere: no such folder"),
+    (("append", "folder", "in", "in"), "not a packed dataset"),
+    (("append", "esc5", "in", "out"), "unknown layout 'esc5'; there are "),
+    (("append", "folder", "in", "out", "--on-error", "ignore"), "it may be quarantine or fail"),
+    (("relabel", "nowhere", "table.csv"), "table.csv: no such file"),
+    (("relabel", "out", "in"), "in: a folder; name the CSV file"),
+    (("unpack", "nowhere", "x"), "nowhere: no such folder"),
+    (("unpack", "out", "in"), "in is not empty, it holds 'class"),
+    (("unpack", "out", "x", "--format", "mp3"), "(--format) is 'mp3'; it may be wav or flac"),
     (("inspect", "nowhere"), "nowhere: no such folder"),
+    (("inspect", "nowhere", "--clips"), "nowhere: no such folder"),
     (("verify", "in"), "not a packed dataset"),
     (("train", "nowhere", "--config", "esc10"), "nowhere: no such folder"),
     (("train", "out", "--config", "nowhere.yaml"), "nowhere.yaml: no such file"),
@@ -156,6 +187,162 @@ def test_failures_are_one_paragraph_and_exit_1(packed: Path, tonearm: Run, tmp_p
     assert code == 1
     assert "its bytes do not match their CRC-32" in out
     assert " found. Delete the shards named" in one_paragraph(err)
+    code, out, _ = tonearm("pack", "folder", "in", packed)
+    assert code == 0
+    assert "1 damaged shard packed again: shard-00000.h5" in out
+    assert tonearm("verify", packed)[0] == 0
+
+
+def test_a_dry_run_says_what_a_pack_would_take(tmp_path: Path, tonearm: Run) -> None:
+    folder_of(tmp_path / "in", clips=20, classes=2)
+    write(tmp_path / "in" / "class0" / "stereo.wav", np.ones((900, 2), np.int16))
+    (tmp_path / "in" / "class0" / "broken.wav").write_bytes(b"RIFF")
+    code, out, err = tonearm("pack", "folder", "in", "deep/er/out", "--dry-run", "--workers", 2)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "21 clips, 0.00 h, 8000 Hz, 1 channel, 2 workers"
+    assert lines[1] == "  pcm16   0.2 MB, about 1 s"
+    assert lines[2] == "  flac    about 0.2 MB, about 1 s"
+    assert lines[3].startswith("  source  not possible: codec source keeps the files' own bytes")
+    assert lines[4] == "  times, and the size of flac, from 21 clips encoded on this machine"
+    assert lines[5].startswith("  deep/er/out has ")
+    assert lines[5].endswith("GB free; nothing was written")
+    assert "note: class0/broken.wav cannot be read: not readable as audio" in err
+    code, out, _ = tonearm("pack", "folder", "in", "out", "--dry-run", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["codecs"]["pcm16"]["exact"]
+    assert found["codecs"]["source"]["num_bytes"] is None
+    assert found["rejects"][0]["clip_id"] == "class0/broken.wav"
+    assert found["free_bytes"] > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_append_says_what_is_new_and_what_was_there(packed: Path, tonearm: Run, tmp_path: Path) -> None:
+    code, out, _ = tonearm("append", "folder", "in", packed)
+    assert code == 0
+    assert out.splitlines() == [
+        f"nothing to append, so nothing was changed: {packed}",
+        "20 clips of in were there already",
+    ]
+    write(tmp_path / "in" / "class9" / "new.wav", np.ones((900, 1), np.int16))
+    (tmp_path / "in" / "class9" / "broken.wav").write_bytes(b"RIFF")
+    code, out, err = tonearm("append", "folder", "in", packed)
+    assert code == 0
+    assert out.splitlines() == [
+        f"1 new clip in 1 new shard, 0.0 MB: {packed}", "20 clips of in were there already", "1 new class: class9",
+    ]  # fmt: skip
+    assert "appending 1/1 clips" in err
+    assert "1 clip could not be read and left out, the first class9/broken.wav" in err
+    assert "rejects.csv" in err
+    tonearm("relabel", packed, table(tmp_path, "clip_id,fold", "class9/new.wav,3"))
+    code, out, err = tonearm("append", "folder", "in", packed)
+    assert code == 0
+    assert "in says something else of clips that were there already: folds of 1 clip. They stay as they are" in err
+    code, out, _ = tonearm("inspect", packed)
+    assert "  shards   2 of 2 packs, " in out
+    assert "relabelled" in out
+    code, out, err = tonearm("append", "folder", "in", packed, "--on-error", "fail")
+    assert code == 1
+    assert "1 clip(s) cannot be read: class9/broken.wav" in one_paragraph(err)
+
+
+def table(folder: Path, *lines: str) -> Path:
+    path = folder / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_clips_as_a_table_go_round(packed: Path, tonearm: Run, tmp_path: Path) -> None:
+    code, out, _ = tonearm("inspect", packed, "--clips")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "clip_id,labels,fold,split,group,subset,seconds,peak,rms,num_clipped"
+    assert lines[1].startswith("class0/clip00.wav,class0,,,,,0.5,0.6")
+    assert len(lines) == 21
+    code, out, _ = tonearm("relabel", packed, table(tmp_path, *lines))
+    assert code == 0
+    assert out == f"nothing to change: {packed} says the same of the 20 clips in {tmp_path / 'table.csv'}\n"
+    lines[1] = 'class0/clip00.wav,"class1,purr",2,val,g,noisy'
+    lines[2] = "class0/clip02.wav,class0,1,,g,"
+    code, out, err = tonearm("relabel", packed, table(tmp_path, *lines[:1], *(line + "," * 4 for line in lines[1:3])))
+    assert code == 0
+    assert out.splitlines() == [
+        "changed the labels of 1 clip, folds of 2 clips, splits of 1 clip, groups of 2 clips, subsets of 1 clip: "
+        f"{packed}",
+        "1 new class: purr",
+    ]
+    assert "clips of one recording stand in different folds or splits, for example 'g'" in err
+    code, out, _ = tonearm("inspect", packed)
+    assert "  labels   1.05 a clip, 2 at most" in out
+    assert "  subsets  noisy (1)" in out
+    assert "  leaks    1 recording in more than one fold or split" in out
+    assert "  folds    1 (1), 2 (1)" in out
+    code, _, err = tonearm("relabel", packed, table(tmp_path, "clip_id,fold", "nobody,1"))
+    assert code == 2
+    assert "has no clip 'nobody'" in one_paragraph(err)
+
+
+def test_a_reader_of_the_clips_may_leave_early(tmp_path: Path, tonearm: Run) -> None:
+    write(tmp_path / "a.wav", np.ones((9, 1), np.int16))
+    table(tmp_path, "path,label,clip_id", *(f"a.wav,x,{'long' * 9}{clip}" for clip in range(2000)))  # more than a pipe
+    assert tonearm("pack", "csv", "table.csv", "out")[0] == 0
+    command = f"{sys.executable} -m tonearm inspect out --clips | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("clip_id,labels")
+    assert done.stdout.endswith("\n0\n")
+    assert done.stderr == ""
+
+
+def test_unpacking_and_what_is_damaged(packed: Path, tonearm: Run, tmp_path: Path) -> None:
+    code, out, err = tonearm("unpack", packed, "files", "--format", "flac")
+    assert code == 0
+    assert out.startswith("20 clips, 0.")
+    assert out.endswith("MB, and labels.csv: files\n")
+    assert "unpacking 20/20 clips" in err
+    code, out, _ = tonearm("pack", "csv", "files/labels.csv", "again")
+    assert code == 0
+    assert "20 clips in 1 shard" in out
+    shard = packed / "shard-00000.h5"
+    data = bytearray(shard.read_bytes())
+    data[8192] ^= 1
+    shard.write_bytes(data)
+    code, out, err = tonearm("unpack", packed, "rest")
+    assert code == 1
+    assert "CRC-32" in out
+    assert "could not be unpacked; the others are in rest" in one_paragraph(err)
+    assert (tmp_path / "rest" / "labels.csv").is_file()
+
+
+def test_hundreds_of_classes_stay_readable(tmp_path: Path, tonearm: Run) -> None:
+    write(tmp_path / "a.wav", np.ones((900, 1), np.int16))
+    rows = [f"a.wav,c{label:03d},{clip}" for label in range(527) for clip in range(label * label, (label + 1) ** 2, 99)]
+    (tmp_path / "t.csv").write_text("path,label,clip_id\n" + "".join(f"{row}\n" for row in rows))
+    assert tonearm("pack", "csv", "t.csv", "out")[0] == 0
+    code, out, _ = tonearm("inspect", "out")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines()[1:]}
+    assert len(out) < 1500
+    assert lines["most"].startswith("  most     c")
+    assert lines["most"].count("(11)") == 10
+    assert lines["between"] == "  between  507 classes with 1 to 11 clips"
+    assert lines["least"].count("(1)") == 10
+    assert len(json.loads(tonearm("inspect", "out", "--json")[1])["classes"]) == 527
+
+
+def test_the_pace_of_a_pack() -> None:
+    now = 0.0
+    pace = Pace("clips", lambda: now)
+    assert pace.describe(100, 400, 10**7, 4 * 10**7) == ""  # was there before
+    now = 2.0
+    assert pace.describe(120, 400, 2 * 10**7, 4 * 10**7) == ", 5 MB/s, 4 s left"
+    now = 400.0
+    assert pace.describe(130, 400, 3 * 10**7, 4 * 10**7) == ", 0 MB/s, 3 min left"
+    assert pace.describe(400, 400, 4 * 10**7, 4 * 10**7) == ", 0 MB/s"
+    shards = Pace("shards", lambda: now)
+    assert shards.describe(0, 9000) == ""
+    now = 401.0
+    assert shards.describe(1, 9000) == ", 1 shards/s, 2.5 h left"
 
 
 def test_debug_shows_the_traceback(tonearm: Run) -> None:
@@ -189,7 +376,20 @@ def test_leaks_between_folds_are_said(tmp_path: Path, tonearm: Run) -> None:
 
 
 def test_help_of_every_command_is_short_and_there() -> None:
-    for words in ([], ["pack"], ["train"], ["bench"], ["bench", "loader"], ["config"], ["doctor"], ["demo"]):
+    commands = [
+        "pack",
+        "append",
+        "relabel",
+        "unpack",
+        "inspect",
+        "verify",
+        "train",
+        "bench",
+        "config",
+        "doctor",
+        "demo",
+    ]
+    for words in ([], ["bench", "loader"], *([command] for command in commands)):
         done = subprocess.run(
             [sys.executable, "-m", "tonearm", *words, "--help"], check=True, capture_output=True, text=True
         )

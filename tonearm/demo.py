@@ -60,7 +60,7 @@ def run_demo(folder: Path, *, say: Callable[[str], None], show: Callable[[Benchm
 
     headline("benchmark: clips/s of each part beside its ceiling")
     reports = (
-        bench_loader(num_clips=256, repeats=3, device=device),
+        bench_loader(num_clips=256, repeats=3, cold=False, device=device),
         bench_augment(load_config(find_config("esc50")), repeats=3, device=device),
         bench_train(dataset, config, repeats=3, device=device),
     )

@@ -195,13 +195,64 @@ def test_a_run_that_makes_no_sense_is_refused(
 
 def test_the_best_peer_has_the_highest_median() -> None:
     def measurement(name: str, role: Role, *seconds: float) -> Measurement:
-        return Measurement(name=name, role=role, ceiling=None, note="", num_clips=1, seconds=seconds)
+        return Measurement(name=name, role=role, group="", ceiling=None, note="", num_clips=1, seconds=seconds)
 
     steady = measurement("steady", Role.PEER, 1.0, 1.0, 1.0)
     lucky_once = measurement("lucky once", Role.PEER, 0.1, 2.0, 2.0)
     own = measurement("own", Role.OWN, 0.1, 0.1, 0.1)
     assert best_peer([own, lucky_once, steady]) is steady
     assert best_peer([own]) is None
+
+
+def test_a_pass_is_prepared_outside_the_clock_and_is_a_single_run(world: World) -> None:
+    def prepare() -> None:
+        world.diary.append("prepare")
+        world.now += 50.0
+
+    (measured,) = measure([world.contestant("A", 0.25, prepare=prepare)], repeats=3, warmup=2, min_seconds=9.0)
+    assert measured.seconds == (0.25, 0.25, 0.25)
+    assert measured.num_clips == 10
+    assert world.diary == ["prepare", "A"] * 5
+
+
+def test_what_prepares_a_pass_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued = 0.0
+
+    def prepare() -> None:
+        nonlocal queued
+        queued = 7.0
+
+    def synchronize(device: torch.device) -> None:
+        nonlocal queued
+        world.now += queued
+        queued = 0.0
+
+    monkeypatch.setattr(harness, "synchronize", synchronize)
+    (measured,) = measure([world.contestant("A", 1.0, prepare=prepare)], repeats=2)
+    assert measured.seconds == (1.0, 1.0)
+
+
+def test_an_error_while_preparing_a_pass_names_the_contestant(world: World) -> None:
+    def prepare() -> None:
+        raise OSError("disk gone")
+
+    with pytest.raises(OSError, match="disk gone") as caught:
+        measure([world.contestant("cold", 1.0, prepare=prepare)])
+    assert caught.value.__notes__ == ["while preparing a pass of the benchmark contestant 'cold'"]
+    assert world.diary == []
+
+
+def test_the_best_peer_is_that_of_the_group() -> None:
+    def measurement(name: str, group: str, seconds: float) -> Measurement:
+        return Measurement(
+            name=name, role=Role.PEER, group=group, ceiling=None, note="", num_clips=1, seconds=(seconds,)
+        )
+
+    wav, slow_wav, flac = measurement("wav", "pcm", 1.0), measurement("slow", "pcm", 2.0), measurement("f", "flac", 3.0)
+    peers = [slow_wav, wav, flac]
+    assert best_peer(peers, "pcm") is wav
+    assert best_peer(peers, "flac") is flac
+    assert best_peer(peers, "cold") is None
 
 
 @pytest.mark.gpu

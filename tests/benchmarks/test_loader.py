@@ -1,22 +1,22 @@
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 import torch
-from torch import Tensor
 
 from tonearm.batch import AudioBatch
 from tonearm.benchmarks import loader as bench
-from tonearm.benchmarks.clip_set import write_clip_set
+from tonearm.benchmarks import own_rows, page_cache, peer_rows
 from tonearm.benchmarks.copy_ceiling import CopyCeiling
+from tonearm.benchmarks.groups import FLAC_COLD, FLAC_WARM, PCM_COLD, PCM_TRAINING, PCM_WARM
 from tonearm.benchmarks.harness import Role, measure
-from tonearm.benchmarks.loader import BACKENDS, COPY_CEILING, bench_loader, first_difference, peer_workers
+from tonearm.benchmarks.loader import bench_loader
+from tonearm.benchmarks.own_rows import COPY_CEILING, DALI_CEILING, has_dali
 from tonearm.benchmarks.peer_environment import OVERRIDE
-from tonearm.benchmarks.peer_process import PeerProcess
+from tonearm.benchmarks.peer_process import Delivered, PeerProcess
+from tonearm.benchmarks.peer_rows import PeerSpec
+from tonearm.benchmarks.report import BenchmarkReport
 from tonearm.dataio import ClipLoader
 from tonearm.errors import RequestError, RunError
 
@@ -24,165 +24,157 @@ from tonearm.errors import RequestError, RunError
 @pytest.fixture(autouse=True)
 def short_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "MIN_SECONDS", 0.0)
+    monkeypatch.setattr(peer_rows, "SWEPT_PASSES", 1)
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clip_set(tmp_path_factory.mktemp("clips"), num_clips=30, sample_rate=8000, duration_seconds=1.5)
-
-
-@pytest.fixture(scope="module")
-def paths(table: Path) -> list[Path]:
-    return sorted(table.parent.glob("*.wav"))
-
-
-@pytest.fixture(scope="module")
-def batches(paths: list[Path]) -> list[Tensor]:
-    waveform = np.stack([soundfile.read(path, dtype="float32")[0] for path in paths])[:, None]
-    return list(torch.from_numpy(waveform).split(8))
-
-
-def test_every_clip_of_the_set_is_another_file_of_the_asked_format(paths: list[Path], table: Path) -> None:
-    assert len({path.read_bytes() for path in paths}) == len(paths) == 30
-    info = soundfile.info(paths[7])
-    assert (info.samplerate, info.channels, info.frames, info.subtype) == (8000, 1, 12000, "PCM_16")
-    assert table.read_text().splitlines()[:2] == ["path,label", "000000.wav,steady"]
-
-
-def test_a_set_that_is_there_is_kept_and_one_that_was_interrupted_is_written_again(tmp_path: Path) -> None:
-    def write() -> Path:
-        return write_clip_set(tmp_path, num_clips=2, sample_rate=8000, duration_seconds=1.5)
-
-    table = write()
-    (table.parent / "000000.wav").write_bytes(b"mine")
-    assert write() == table
-    assert (table.parent / "000000.wav").read_bytes() == b"mine"
-    table.unlink()
-    write()
-    assert soundfile.info(table.parent / "000000.wav").frames == 12000
-
-
-def test_the_right_samples_in_the_right_order_pass(batches: list[Tensor], paths: list[Path]) -> None:
-    assert first_difference(batches, paths) is None
-
-
-def test_a_wrong_sample_is_named(batches: list[Tensor], paths: list[Path]) -> None:
-    wrong = [batch.clone() for batch in batches]
-    wrong[1][2, 0, 77] += 1 / 32768
-    complaint = first_difference(wrong, paths)
-    assert complaint is not None
-    assert complaint.startswith("000010.wav, sample 77 is ")
-    assert complaint.endswith("in the WAV (1 samples differ).")
-
-
-def test_missing_surplus_and_short_clips_are_named(batches: list[Tensor], paths: list[Path]) -> None:
-    assert first_difference(batches[:-1], paths) == "24 clips came, expected 30."
-    assert first_difference([*batches, batches[0]], paths) == "more than the 30 clips came."
-    short = [batch[..., :-1] for batch in batches]
-    assert first_difference(short, paths) == "000000.wav came as (1, 11999), expected (1, 12000)."
-    swapped = [batches[1], batches[0], *batches[2:]]
-    assert "000000.wav, sample" in str(first_difference(swapped, paths))
-
-
-@pytest.mark.parametrize("num_threads", [1, 3])
-def test_the_copy_ceiling_delivers_the_clips(paths: list[Path], num_threads: int) -> None:
-    clips = [soundfile.read(path, dtype="int16")[0] for path in paths]
-    ceiling = CopyCeiling(clips, batch_size=8, device=torch.device("cpu"), num_threads=num_threads)
-    for _ in range(2):
-        assert first_difference(ceiling, paths) is None
-    assert [len(batch) for batch in ceiling] == [8, 8, 8, 6]
-    ceiling.close()
-
-
-class Copying:
-    """Stands for the event of a copy that has not ended."""
-
-    def __init__(self) -> None:
-        self.waited_for = threading.Event()
-        self.ended = threading.Event()
-
-    def synchronize(self) -> None:
-        self.waited_for.set()
-        assert self.ended.wait(timeout=10)
-
-
-def test_the_copy_ceiling_fills_no_buffer_that_is_still_being_copied() -> None:
-    ceiling = CopyCeiling([np.ones(4, np.int16)], batch_size=1, device=torch.device("cpu"), num_threads=1)
-    copying = Copying()
-    for buffer in ceiling._buffers:
-        buffer.sent = copying  # type: ignore[assignment]
-    batches: list[Tensor] = []
-    consumer = threading.Thread(target=lambda: batches.extend(ceiling))
-    consumer.start()
-    assert copying.waited_for.wait(timeout=10)
-    assert not any(buffer.samples.any() for buffer in ceiling._buffers)
-    copying.ended.set()
-    consumer.join()
-    assert batches[0].tolist() == [[[1 / 32768] * 4]]
-    ceiling.close()
-
-
-@pytest.mark.gpu
-def test_the_copy_ceiling_delivers_the_clips_on_a_gpu(paths: list[Path]) -> None:
-    clips = [soundfile.read(path, dtype="int16")[0] for path in paths]
-    ceiling = CopyCeiling(clips, batch_size=2, device=torch.device("cuda"), num_threads=2)
-    for _ in range(2):  # each buffer is used five times a pass
-        assert first_difference(list(ceiling), paths) is None
-    ceiling.close()
-
-
-@pytest.mark.parametrize(
-    ("cores", "workers"), [(1, [1, 2, 3, 4]), (2, [1, 2, 3, 4]), (6, [1, 2, 3, 4, 6]), (32, [1, 2, 3, 4, 16, 32])]
-)
-def test_peers_are_swept_from_one_to_four_workers_and_up_to_every_core(cores: int, workers: list[int]) -> None:
-    assert peer_workers(cores) == workers
-
-
-def test_a_whole_run_with_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def two_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the project's own interpreter can run."""
     monkeypatch.setenv(OVERRIDE, sys.executable)
-    monkeypatch.setattr(bench, "available_cores", lambda: 2)
-    monkeypatch.setattr(bench, "peer_workers", lambda cores: range(1, cores + 1))
+    specs = [
+        PeerSpec("on WAV", "dataloader_soundfile.py", "wav", {"workers": (1,), "samples": ("float32", "int16")}),
+        PeerSpec("on FLAC", "dataloader_soundfile.py", "flac", {"workers": (1,), "samples": ("int16",)}, reopen=True),
+    ]
+    monkeypatch.setattr(peer_rows, "peer_specs", lambda cores: specs)
+
+
+def small_run(folder: Path, *, num_clips: int = 3, **more: object) -> BenchmarkReport:
+    return bench_loader(
+        num_clips=num_clips, sample_rate=8000, duration_seconds=1.5, batch_size=2, repeats=1, folder=folder, **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def cache_that_obeys(monkeypatch: pytest.MonkeyPatch, obeys: bool) -> list[list[Path]]:
+    dropped: list[list[Path]] = []
+    monkeypatch.setattr(page_cache, "can_drop", lambda folder: obeys)
+    monkeypatch.setattr(page_cache, "drop", lambda paths: dropped.append(list(paths)))
+    return dropped
+
+
+@pytest.mark.usefixtures("two_peers")
+def test_a_whole_run_with_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = cache_that_obeys(monkeypatch, True)
     told: list[str] = []
     report = bench_loader(
-        num_clips=10, sample_rate=8000, duration_seconds=1.5, batch_size=4, repeats=2, peers=True, folder=tmp_path,
+        num_clips=10, sample_rate=8000, duration_seconds=1.5, batch_size=4, repeats=4, peers=True, folder=tmp_path,
         announce=told.append,
     )  # fmt: skip
     by_name = {result.name: result for result in report.results}
-    peers = [result for result in report.results if result.role is Role.PEER]
-    assert [peer.name for peer in peers] == [f"DataLoader + soundfile, WAV, workers={count}" for count in (1, 2)]
-    assert all("torch 2." in peer.note for peer in peers)
-    for codec, backends in BACKENDS.items():
-        for backend in backends:
-            if backend != "dali" or report.environment.versions["dali"]:
-                own = by_name[f"tonearm {codec}, {backend}"]
-                assert own.ratio_to_ceiling is not None
-                assert own.ratio_to_best_peer is not None
-    assert by_name[COPY_CEILING].role is Role.CEILING
-    assert {result.num_clips for result in report.results} == {10}
-    assert report.settings["batch_size"] == 4
+    dali = has_dali()
+    groups = {group: [r.name for r in report.results if r.group == group] for group in by_group(report)}
+    assert groups == {
+        PCM_WARM: [
+            "tonearm pcm16, copy",
+            "tonearm pcm16, copy, CRC each pass",
+            "tonearm pcm16, soundfile",
+            "tonearm pcm16, memory",
+            *["tonearm pcm16, dali"] * dali,
+            COPY_CEILING,
+            "ceiling: cached batch",
+            "on WAV",
+        ],
+        FLAC_WARM: [
+            "tonearm flac, soundfile",
+            "tonearm flac, memory",
+            *["tonearm flac, dali", DALI_CEILING] * dali,
+            "on FLAC",
+        ],
+        PCM_TRAINING: ["tonearm pcm16, copy, shuffled crops"],
+        PCM_COLD: ["tonearm pcm16, cold", "on WAV, cold"],
+        FLAC_COLD: ["tonearm flac, cold", "on FLAC, cold"],
+    }
+    for result in report.results:
+        compared = result.role is not Role.CEILING and result.group != PCM_TRAINING
+        assert (result.ratio_to_best_peer is not None) == compared, result.name
+        assert len(result.seconds) == (3 if "cold" in result.group else 4)
+        assert result.num_clips == (8 if result.group == PCM_TRAINING else 10)
+    assert by_name["tonearm flac, soundfile"].ceiling == by_name["on FLAC"].ceiling == own_rows.flac_ceiling()
+    assert by_name["tonearm flac, memory"].ceiling == by_name["on WAV"].ceiling == COPY_CEILING
+    assert "samples " in by_name["on WAV"].note
+    assert "of float32, int16; torch 2." in by_name["on WAV"].note
+    assert report.settings["in_page_cache_when_warm"] == 1.0
     assert "checking tonearm pcm16, copy" in told
+    assert told[0].startswith("the clips take up to 0.0 GB in ")
+    assert len(dropped) == 4 * (1 + 3)  # each cold row: the warm-up and three repeats
+    suffixes = {frozenset(path.suffix for path in paths) for paths in dropped}
+    assert {frozenset({".wav"}), frozenset({".flac"})} <= suffixes
+    assert any(".h5" in each for each in suffixes)
 
 
-def test_a_loader_that_gives_other_samples_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "BACKENDS", {"pcm16": ("soundfile",)})
+def by_group(report: BenchmarkReport) -> list[str]:
+    return list(dict.fromkeys(result.group for result in report.results))
+
+
+def test_without_a_cache_that_obeys_there_are_no_cold_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = cache_that_obeys(monkeypatch, False)
+    report = small_run(tmp_path)
+    assert by_group(report) == [PCM_WARM, FLAC_WARM, PCM_TRAINING]
+    assert report.settings["cold_page_cache"] == "not measured: here files do not leave the page cache when asked to"
+    assert dropped == []
+
+
+def test_the_cold_run_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache_that_obeys(monkeypatch, True)
+    report = small_run(tmp_path, cold=False)
+    assert by_group(report) == [PCM_WARM, FLAC_WARM, PCM_TRAINING]
+    assert report.settings["cold_page_cache"] == "not measured"
+
+
+def test_nothing_maps_the_shards_when_they_are_to_leave_the_cache(tmp_path: Path) -> None:
+    if not page_cache.can_drop(tmp_path):
+        pytest.skip("files do not leave the page cache on this file system")
+    report = small_run(tmp_path)  # drop() refuses where more than a few pages stay
+    assert {PCM_COLD, FLAC_COLD} <= set(by_group(report))
+
+
+@pytest.mark.parametrize("row", ["copy", "copy, CRC each pass", "soundfile", "memory"])
+def test_a_row_that_gives_other_samples_is_not_timed(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = ClipLoader.__iter__
+    wrong = {
+        "copy": {"backend": "copy", "_verify": "first", "residency": "stream"},
+        "copy, CRC each pass": {"_verify": "always"},
+        "soundfile": {"backend": "soundfile"},
+        "memory": {"residency": "memory"},
+    }[row]
+
+    def louder(self: ClipLoader) -> Iterator[AudioBatch]:
+        spoilt = all(vars(self)[name] == value for name, value in wrong.items())
+        for number, batch in enumerate(original(self)):
+            if spoilt and number == 1:
+                batch.waveform[0, 0, 100] += 1 / 32768
+            yield batch
+
+    monkeypatch.setattr(ClipLoader, "__iter__", louder)
+    message = rf"tonearm pcm16, {row} gives a wrong output, so nothing was timed: 000002\.wav, sample 100 is"
+    with pytest.raises(RunError, match=message):
+        small_run(tmp_path)
+
+
+def test_crops_of_other_samples_are_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = ClipLoader.__iter__
 
     def louder(self: ClipLoader) -> Iterator[AudioBatch]:
         for batch in original(self):
-            batch.waveform.mul_(1.5)
+            batch.waveform.mul_(1.5 if self.shuffle else 1.0)
             yield batch
 
     monkeypatch.setattr(ClipLoader, "__iter__", louder)
-    with pytest.raises(
-        RunError, match=r"tonearm pcm16, soundfile gives a wrong output, so nothing was timed: 000000\.wav"
-    ):
-        bench_loader(num_clips=3, sample_rate=8000, duration_seconds=1.5, batch_size=2, repeats=1, folder=tmp_path)
+    with pytest.raises(RunError, match=r"shuffled crops gives a wrong output, .* does not occur in it"):
+        small_run(tmp_path)
 
 
-def small_run(folder: Path, *, peers: bool = False) -> None:
-    bench_loader(
-        num_clips=3, sample_rate=8000, duration_seconds=1.5, batch_size=2, repeats=1, peers=peers, folder=folder
-    )
+def test_a_cold_row_that_gives_other_samples_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache_that_obeys(monkeypatch, True)
+    original = own_rows.Reopened.__iter__
+
+    def louder(self: own_rows.Reopened) -> Iterator[AudioBatch]:
+        for batch in original(self):
+            batch.waveform.mul_(1.5)
+            yield batch
+
+    monkeypatch.setattr(own_rows.Reopened, "__iter__", louder)
+    with pytest.raises(RunError, match=r"tonearm pcm16, cold gives a wrong output"):
+        small_run(tmp_path)
 
 
 def test_a_copy_ceiling_that_gives_other_samples_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,12 +184,16 @@ def test_a_copy_ceiling_that_gives_other_samples_is_not_timed(tmp_path: Path, mo
         small_run(tmp_path)
 
 
+@pytest.mark.usefixtures("two_peers")
 def test_a_peer_that_gives_other_samples_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(OVERRIDE, sys.executable)
-    monkeypatch.setattr(bench, "peer_workers", lambda cores: (1,))
-    original = PeerProcess.first_batch
-    monkeypatch.setattr(PeerProcess, "first_batch", lambda self: original(self)[::-1].copy())
-    with pytest.raises(RunError, match=r"workers=1 gives a wrong output, so nothing was timed: 000000\.wav"):
+    original = PeerProcess.check
+
+    def swapped(self: PeerProcess) -> Delivered:
+        delivered = original(self)
+        return delivered._replace(numbers=[[1, 0], *delivered.numbers[1:]])
+
+    monkeypatch.setattr(PeerProcess, "check", swapped)
+    with pytest.raises(RunError, match=r"on WAV gives a wrong output, so nothing was timed: 000001\.wav"):
         small_run(tmp_path, peers=True)
 
 
@@ -212,36 +208,35 @@ def test_passes_have_a_least_length_and_the_device_is_synchronised(
 
     monkeypatch.setattr(bench, "MIN_SECONDS", 0.125)
     monkeypatch.setattr(bench, "measure", spy)
-    small_run(tmp_path)
+    small_run(tmp_path, cold=False)
     assert (asked["min_seconds"], asked["device"]) == (0.125, torch.device("cpu"))
 
 
 def test_crcs_are_checked_when_first_touched_and_in_one_row_each_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verified: dict[str, str] = {}
-    made: dict[ClipLoader, str] = {}
+    made: list[tuple[object, ...]] = []
 
-    def make(*data: object, verify: str = "first", **more: object) -> ClipLoader:
-        loader = ClipLoader(*data, verify=verify, **more)  # type: ignore[arg-type]
-        made[loader] = verify
+    def make(dataset: object, **settings: object) -> ClipLoader:
+        loader = ClipLoader(dataset, **settings)  # type: ignore[arg-type]
+        made.append((loader.dataset.header.codec, loader.backend, loader.residency, loader._verify))
         return loader
 
-    original = bench._contestant
-
-    def spy(name: str, loader: ClipLoader, *more: object, **notes: object) -> object:
-        verified[name] = made[loader]
-        return original(name, loader, *more, **notes)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(bench, "ClipLoader", make)
-    monkeypatch.setattr(bench, "_contestant", spy)
-    small_run(tmp_path)
-    assert verified.pop("tonearm pcm16, copy, CRC each pass") == "always"
-    assert {"tonearm pcm16, copy", "tonearm flac, soundfile"} <= verified.keys()
-    assert set(verified.values()) == {"first"}
+    monkeypatch.setattr(own_rows, "ClipLoader", make)
+    small_run(tmp_path, cold=False)
+    assert ("pcm16", "copy", "stream", "always") in made
+    assert sum(verify == "always" for *_, verify in made) == 1
+    assert {verify for *_, verify in made} == {"first", "always"}
+    assert {("pcm16", "copy", "memory", "first"), ("flac", "soundfile", "stream", "first")} <= set(made)
 
 
 @pytest.mark.parametrize("name", ["num_clips", "batch_size", "duration_seconds"])
 def test_numbers_that_make_no_set_are_refused(name: str) -> None:
     with pytest.raises(RequestError, match="all must be positive"):
         bench_loader(**{name: 0})  # type: ignore[arg-type]
+
+
+def test_a_set_that_does_not_fit_the_disk_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="Ask for fewer with --clips, or name another place with --folder"):
+        bench_loader(num_clips=10**9, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []

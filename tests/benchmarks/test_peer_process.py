@@ -1,3 +1,4 @@
+import hashlib
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from tonearm.benchmarks.peer_environment import PEERS_FOLDER
 from tonearm.benchmarks.peer_process import PeerProcess
-from tonearm.benchmarks.peers import dataloader_soundfile
+from tonearm.benchmarks.peers import protocol
 from tonearm.errors import RunError
 
 READY = 'import json, os, sys, time\nprint(json.dumps({"event": "ready", "versions": {}}), flush=True)\n'
@@ -44,10 +45,10 @@ def wait_until_gone(pid: int) -> bool:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Five WAVs; the last is shorter than the others."""
+    """Seven WAVs; the fifth is shorter than the others."""
     folder = tmp_path_factory.mktemp("clips")
     generator = np.random.Generator(np.random.Philox(0))
-    paths = [folder / f"{number}.wav" for number in range(5)]
+    paths = [folder / f"{number}.wav" for number in range(7)]
     for number, path in enumerate(paths):
         samples = generator.uniform(-1, 1, NUM_SAMPLES // 2 if number == 4 else NUM_SAMPLES)
         soundfile.write(path, samples, 8000, subtype="PCM_16")
@@ -57,42 +58,66 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def peer(clips: list[Path]) -> Iterator[PeerProcess]:
     """The real peer, run by the project's own interpreter, which has torch and soundfile as well."""
-    listing = clips[0].with_name("paths.txt")
-    listing.write_text("\n".join(map(str, clips)) + "\n")
-    settings = ("--paths", listing, "--batch-size", "5", "--num-samples", str(NUM_SAMPLES), "--workers", "2")
-    process = PeerProcess("real", [sys.executable, PEERS_FOLDER / "dataloader_soundfile.py", *settings])
+    process = start("dataloader_soundfile.py", clips)
+    process.open({"workers": 2, "samples": "float32"})
     yield process
     process.close()
 
 
-def test_the_first_batch_is_the_wav_files_padded(peer: PeerProcess, clips: list[Path]) -> None:
-    batch = peer.first_batch()
-    assert batch.shape == (5, 1, NUM_SAMPLES)
-    assert batch.dtype == np.float32
-    for waveform, path in zip(batch[:, 0], clips, strict=True):
-        expected, _ = soundfile.read(path, dtype="float32")
-        np.testing.assert_array_equal(waveform[: len(expected)], expected)
-        np.testing.assert_array_equal(waveform[len(expected) :], 0)
+def start(script: str, clips: list[Path]) -> PeerProcess:
+    folder = clips[0].parent
+    listing = folder / "paths.txt"
+    listing.write_text("\n".join(map(str, clips)) + "\n")
+    settings = ("--paths", listing, "--folder", folder, "--batch-size", "3", "--num-samples", str(NUM_SAMPLES))
+    return PeerProcess("real", [sys.executable, PEERS_FOLDER / script, *settings])
+
+
+def expected(clips: list[Path]) -> list[np.ndarray]:
+    """The clips, padded."""
+    samples = [soundfile.read(path, dtype="float32")[0] for path in clips]
+    return [np.pad(each, (0, NUM_SAMPLES - len(each))) for each in samples]
+
+
+@pytest.mark.parametrize("samples", ["float32", "int16"])
+@pytest.mark.parametrize("script", ["dataloader_soundfile.py", "h5py_rows.py"])
+def test_a_check_shows_the_first_batches_and_a_hash_of_every_clip(script: str, samples: str, clips: list[Path]) -> None:
+    process = start(script, clips)
+    files = process.prepare()
+    assert all(path.stat().st_size > NUM_SAMPLES for path in files)
+    process.open({"workers": 1, "samples": samples})
+    delivered = process.check()
+    process.close()
+    wanted = expected(clips)
+    assert delivered.numbers == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [batch.shape for batch in delivered.first] == [(3, 1, NUM_SAMPLES)] * 2
+    np.testing.assert_array_equal(np.concatenate(delivered.first)[:, 0], wanted[:6])
+    assert delivered.sha256 == [hashlib.sha256(each.tobytes()).hexdigest() for each in wanted]
+
+
+def test_what_a_peer_prepared_is_kept(clips: list[Path]) -> None:
+    process = start("h5py_rows.py", clips)
+    (file,) = process.prepare()
+    made = file.stat().st_mtime_ns
+    assert process.prepare() == [file]
+    assert file.stat().st_mtime_ns == made
+    process.close()
 
 
 def test_a_pass_is_timed_by_the_child_and_can_be_repeated(peer: PeerProcess) -> None:
     for _ in range(2):
         begin = time.perf_counter()
         timed = peer.run_pass()
-        assert timed.num_clips == 5
+        assert timed.num_clips == 7
         assert 0 < timed.seconds < time.perf_counter() - begin
 
 
-def test_the_workers_stay_from_pass_to_pass(peer: PeerProcess) -> None:
-    def group() -> set[int]:
-        pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-        return {pid for pid in pids if alive(pid) and group_of(pid) == peer._process.pid}
-
-    peer.run_pass()
-    workers = group()
-    assert len(workers) >= 3  # the peer and its two
-    peer.run_pass()
-    assert group() == workers
+def test_a_pass_over_the_first_clips(clips: list[Path]) -> None:
+    process = start("dataloader_soundfile.py", clips)
+    process.open({"workers": 1, "samples": "int16"}, 4)
+    assert process.run_pass().num_clips == 4
+    process.open({"workers": 2, "samples": "int16"})
+    assert process.run_pass().num_clips == 7
+    process.close()
 
 
 def group_of(pid: int) -> int | None:
@@ -102,23 +127,58 @@ def group_of(pid: int) -> int | None:
         return None
 
 
-def test_a_pass_loads_each_batch_once() -> None:
+def group(peer: PeerProcess) -> set[int]:
+    """The peer and its workers."""
+    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return {pid for pid in pids if alive(pid) and group_of(pid) == peer._process.pid}
+
+
+def test_the_workers_stay_from_pass_to_pass_and_go_when_files_are_closed(peer: PeerProcess) -> None:
+    peer.run_pass()
+    workers = group(peer)
+    assert len(workers) >= 3  # the peer and its two
+    peer.run_pass()
+    assert group(peer) == workers
+    peer.close_files()
+    assert len(group(peer)) == len(workers) - 2
+    peer.open({"workers": 2, "samples": "float32"})
+    assert peer.run_pass().num_clips == 7
+
+
+def test_a_pass_loads_each_batch_once_and_converts_int16() -> None:
     loaded = []
 
-    class Loader:
-        def __iter__(self) -> Iterator[Tensor]:
-            for number in range(3):
-                loaded.append(number)
-                yield torch.zeros(4, 1, 8)
+    def batches() -> Iterator[tuple[list[int], Tensor]]:
+        for number in range(3):
+            loaded.append(number)
+            yield [0, 1, 2, 3], torch.full((4, 1, 8), -16384, dtype=torch.int16)
 
-    num_clips, _ = dataloader_soundfile.one_pass(Loader(), torch.device("cpu"))  # type: ignore[no-untyped-call]
+    num_clips, _ = protocol.one_pass(batches(), torch.device("cpu"))
     assert num_clips == 12
     assert loaded == [0, 1, 2]
+    assert protocol.deliver(next(batches())[1], torch.device("cpu")).tolist() == [[[-0.5] * 8]] * 4
+
+
+def test_what_was_made_half_is_made_again(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "half").touch()
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        protocol.make_once(tmp_path / "data", fail)
+    files = protocol.make_once(tmp_path / "data", lambda folder: (folder / "whole").touch())
+    assert files == [str(tmp_path / "data" / "whole")]
+    assert protocol.make_once(tmp_path / "data", fail) == files
 
 
 def test_the_versions_are_the_childs(peer: PeerProcess) -> None:
     assert peer.versions["soundfile"] == soundfile.__version__
-    assert set(peer.versions) == {"torch", "numpy", "soundfile"}
+    assert set(peer.versions) == {"torch", "soundfile"}
+
+
+@pytest.mark.parametrize("script", sorted(PEERS_FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_a_peer_compiles(script: Path) -> None:
+    compile(script.read_text(), script, "exec")
 
 
 def test_a_peer_imports_nothing_of_tonearm() -> None:

@@ -28,8 +28,10 @@ ENVIRONMENT = Environment(
 )
 
 
-def measurement(name: str, role: Role, *seconds: float, ceiling: str | None = None, note: str = "") -> Measurement:
-    return Measurement(name=name, role=role, ceiling=ceiling, note=note, num_clips=100, seconds=seconds)
+def measurement(
+    name: str, role: Role, *seconds: float, group: str = "", ceiling: str | None = None, note: str = ""
+) -> Measurement:
+    return Measurement(name=name, role=role, group=group, ceiling=ceiling, note=note, num_clips=100, seconds=seconds)
 
 
 @pytest.fixture
@@ -55,6 +57,51 @@ def test_ratios_are_to_the_named_ceiling_and_to_the_best_peer(report: BenchmarkR
     assert (copy.ratio_to_ceiling, copy.ratio_to_best_peer) == (None, None)
     assert slow.ratio_to_best_peer == Spread(0.5, 0.5, 0.5)
     assert fast.ratio_to_best_peer == Spread(1.0, 1.0, 1.0)
+
+
+@pytest.fixture
+def grouped() -> BenchmarkReport:
+    return build_report(
+        "loader",
+        [
+            measurement("own pcm", Role.OWN, 1.0, 1.0, group="pcm", ceiling="copy"),
+            measurement("own flac", Role.OWN, 4.0, 4.0, group="flac", ceiling="copy"),
+            measurement("copy", Role.CEILING, 0.5, 0.5, group="pcm"),
+            measurement("pcm peer", Role.PEER, 3.0, 3.0, group="pcm"),
+            measurement("flac peer", Role.PEER, 8.0, 8.0, group="flac"),
+            measurement("own cold", Role.OWN, 2.0, group="cold"),
+        ],
+        settings={"num_clips": 100},
+        environment=ENVIRONMENT,
+    )
+
+
+def test_a_row_is_compared_with_the_best_peer_of_its_group(grouped: BenchmarkReport, tmp_path: Path) -> None:
+    ratios = {result.name: result.ratio_to_best_peer for result in grouped.results}
+    assert ratios == {
+        "own pcm": Spread(3.0, 3.0, 3.0),
+        "own flac": Spread(2.0, 2.0, 2.0),
+        "copy": None,
+        "pcm peer": Spread(1.0, 1.0, 1.0),
+        "flac peer": Spread(1.0, 1.0, 1.0),
+        "own cold": None,
+    }
+    save_report(grouped, tmp_path / "report.json")
+    assert load_report(tmp_path / "report.json") == grouped
+
+
+def test_groups_are_sections_of_the_table(grouped: BenchmarkReport) -> None:
+    lines = to_markdown(grouped).splitlines()
+    headings = [line for line in lines if line.startswith("### ")]
+    assert headings == ["### pcm", "### flac", "### cold"]
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| ")]
+    head = ["contestant", "---"]
+    assert rows == [*head, "own pcm", "copy", "pcm peer", *head, "own flac", "flac peer", *head, "own cold"]
+    assert "interleaved repeats: 2 of pcm and flac, 1 of cold" in lines[0]
+    console = Console(file=io.StringIO(), width=160)
+    console.print(to_rich(grouped))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert shown.index("own pcm") < shown.index("copy") < shown.index("flac") < shown.index("own cold")
 
 
 def test_a_report_comes_back_as_it_was_saved(report: BenchmarkReport, tmp_path: Path) -> None:
@@ -97,6 +144,10 @@ def fewer_repeats(data: dict[str, Any]) -> None:
     data["results"][1]["seconds"].pop()
 
 
+def move_to_another_group(data: dict[str, Any]) -> None:
+    data["results"][3]["group"] = "elsewhere"
+
+
 def no_time(data: dict[str, Any]) -> None:
     data["results"][0]["seconds"][0] = 0.0
 
@@ -116,13 +167,14 @@ def no_results(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (set_version, r"schema_version is 2, but this tonearm reads 1\. Run the benchmark again"),
+        (set_version, r"schema_version is 3, but this tonearm reads 2\. Run the benchmark again"),
         (drop_version, "schema_version is None"),
         (polish_rate, "the rates or ratios of 'own' do not follow from its passes"),
         (polish_ratio, "the rates or ratios of 'own' do not follow from its passes"),
         (lose_ceiling, "the ceiling 'copy' of 'own' is not in the run"),
         (rename_twice, "two results have the same name"),
         (fewer_repeats, "differ in their number of repeats"),
+        (move_to_another_group, "the rates or ratios of 'own' do not follow from its passes"),
         (no_time, r"results\.0\.seconds\.0: Input should be greater than 0"),
         (unknown_key, r"results\.0\.predicted"),
         (unknown_role, r"results\.0\.role"),

@@ -1,9 +1,10 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tonearm.dataio.manifest import Clip, Manifest, find_audio, index_labels
+from tonearm.dataio.manifest import Clip, Manifest, index_labels
 from tonearm.errors import ManifestError
 
 
@@ -56,24 +57,23 @@ def test_leaks_are_groups_in_two_folds() -> None:
     assert manifest.leaks() == ["rec"]
 
 
-def test_find_audio_takes_audio_and_leaves_hidden_files(tmp_path: Path) -> None:
-    for name in ("b/x.WAV", "a/y.flac", "a/.z.wav", ".git/q.wav", "a/notes.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert [path.relative_to(tmp_path).as_posix() for path in find_audio(tmp_path)] == ["a/y.flac", "b/x.WAV"]
-    with pytest.raises(ManifestError, match="no such folder"):
-        find_audio(tmp_path / "missing")
-    with pytest.raises(ManifestError, match="a file, not a folder"):
-        find_audio(tmp_path / "a" / "notes.txt")
+@pytest.mark.parametrize(
+    ("start", "end"), [(-1.0, None), (2.0, 1.0), (1.0, 1.0), (float("nan"), None), (0.0, float("nan"))]
+)
+def test_an_excerpt_begins_before_it_ends(start: float, end: float | None) -> None:
+    with pytest.raises(ManifestError, match=f"clip 'one' goes from {start} to {end} seconds"):
+        make(Clip("one", "x.wav", (0,), start_seconds=start, end_seconds=end))
 
 
-def test_find_audio_follows_links_once_and_takes_files_alone(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "x.wav").touch()
-    (tmp_path / "in" / "kick.wav").mkdir(parents=True)
-    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "in" / "round").symlink_to(tmp_path / "in")
-    assert [path.relative_to(tmp_path / "in").as_posix() for path in find_audio(tmp_path / "in")] == ["linked/x.wav"]
+@pytest.mark.parametrize("change", [{"start_seconds": 1.0}, {"end_seconds": 2.0}, {"subset": "noisy"}, {"group": "g"}])
+def test_every_fact_of_a_clip_is_in_the_hash(change: dict[str, Any]) -> None:
+    assert make(Clip("one", "x.wav", (0,))).sha256() != make(Clip("one", "x.wav", (0,), **change)).sha256()
+
+
+def test_notes_are_not_in_the_hash() -> None:
+    clips = (Clip("one", "x.wav", (0,)),)
+    noted = Manifest("set", Path("root"), ("a", "b"), clips, notes=("three files are missing",))
+    assert noted.sha256() == make(*clips).sha256()
 
 
 def test_index_labels_sorts_names() -> None:

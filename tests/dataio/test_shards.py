@@ -84,9 +84,9 @@ def test_missing_and_shortened_shards_are_named(packed: Path) -> None:
         open_dataset(packed).payload(0)
 
 
-def place_of_audio(path: Path) -> tuple[int, int]:
+def place_of_audio(path: Path) -> tuple[int, int, int]:
     with h5py.File(path, "r") as file:
-        return file["audio"].id.get_offset(), file["audio"].nbytes
+        return file["audio"].id.get_offset(), file["audio"].nbytes, file["crc32"].id.get_offset()
 
 
 def edit_json(root: Path, change: Callable[[dict], None]) -> None:

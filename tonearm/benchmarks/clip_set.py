@@ -1,10 +1,14 @@
-"""The made-up clips that loading is measured on: WAV files with the dynamics of sound, written once."""
+"""The made-up clips that loading is measured on: WAV files with the dynamics of sound, written once, and as FLAC."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from tonearm.dataio import Dataset
+from tonearm.errors import RequestError
 from tonearm.seeding import numpy_generator
 from tonearm.synthetic import GESTURES, synthesize
 
@@ -54,3 +58,41 @@ def write_clip_set(folder: Path, *, num_clips: int, sample_rate: int, duration_s
         lines.append(f"{name},{label}")
     table.write_text("\n".join(lines) + "\n")  # last, so that a set without a table is one that was interrupted
     return table
+
+
+def write_flac_files(dataset: Dataset, folder: Path) -> list[Path]:
+    """Write the clips of a flac dataset as FLAC files, byte by byte as they are packed; files that are there are kept.
+
+    Args:
+        dataset: of codec flac.
+        folder: where to; made if it is not there.
+
+    Returns:
+        The files, in the order of the dataset, beside a table of layout ``csv``.
+    """
+    paths = [folder / f"{row:06d}.flac" for row in range(len(dataset))]
+    table = folder / "labels.csv"
+    if not table.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = ["path,label"]
+        for row, path in enumerate(paths):
+            path.write_bytes(dataset.payload(row).tobytes())
+            (label,) = dataset.table.targets(np.array([row]), len(dataset.class_names))[0].nonzero()[0]
+            lines.append(f"{path.name},{dataset.class_names[label]}")
+        table.write_text("\n".join(lines) + "\n")  # last, as above
+    return paths
+
+
+def announce_size(folder: Path, needed: float, announce: Callable[[str], None]) -> None:
+    """Say how many bytes a benchmark may put into a folder.
+
+    Raises:
+        RequestError: there is no room for them.
+    """
+    free = shutil.disk_usage(folder).free
+    announce(f"the clips take up to {needed / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f} GB free")
+    if needed > free:
+        raise RequestError(
+            f"{folder} has {free / 1e9:.1f} GB free, but the clips may take {needed / 1e9:.1f} GB in all their forms. "
+            "Ask for fewer with --clips, or name another place with --folder."
+        )

@@ -6,6 +6,7 @@ What makes two figures comparable here:
 - each is warmed up, and the device is synchronised before the clock starts and again before it stops;
 - repeats interleave, so that a machine that slows down slows everybody down, each in an order of its own, so that
   nobody always runs after the same predecessor, in the caches and the clock rate it leaves behind;
+- what has to be made ready before a pass is made ready outside the clock;
 - ratios are taken within a repeat, between passes that ran minutes apart at most, and only then summarised;
 - the median and the quartiles are given, never a best-of.
 """
@@ -55,9 +56,12 @@ class Contestant:
         run: one pass; returns how many clips it handled, or a :class:`TimedPass` when it timed itself. It may leave
             work queued on the device: the harness waits for it within the timed region.
         role: own, ceiling or peer.
-        ceiling: the name of the contestant that bounds this one from above, if there is one.
+        group: what it is compared within: a peer is the best of its group.
+        ceiling: the name of the contestant that bounds this one from above, if there is one; of any group.
         setup: called once before the check.
         check: called once before the timing; returns what is wrong with the output, or None.
+        prepare: called before each pass, outside the clock, to empty a folder or a cache for example. A pass of a
+            contestant that has one is a single ``run``, however short.
         teardown: called once at the end, also after a failure, if setup was called.
         note: what a reader of the table has to know.
     """
@@ -65,9 +69,11 @@ class Contestant:
     name: str
     run: Callable[[], int | TimedPass]
     role: Role = Role.OWN
+    group: str = ""
     ceiling: str | None = None
     setup: Callable[[], None] = _nothing
     check: Callable[[], str | None] = _nothing
+    prepare: Callable[[], None] = _nothing
     teardown: Callable[[], None] = _nothing
     note: str = ""
 
@@ -93,6 +99,7 @@ class Measurement:
 
     name: str
     role: Role
+    group: str
     ceiling: str | None
     note: str
     num_clips: int
@@ -168,9 +175,9 @@ def measure(
     return [_measurement(contestant, done) for contestant, done in zip(contestants, passes, strict=True)]
 
 
-def best_peer(measurements: Sequence[Measurement]) -> Measurement | None:
-    """The peer with the highest median rate, if any peer took part."""
-    peers = [measurement for measurement in measurements if measurement.role is Role.PEER]
+def best_peer(measurements: Sequence[Measurement], group: str = "") -> Measurement | None:
+    """The peer of a group with the highest median rate, if there is one."""
+    peers = [each for each in measurements if each.role is Role.PEER and each.group == group]
     return max(peers, key=lambda peer: peer.clips_per_second().median, default=None)
 
 
@@ -206,6 +213,7 @@ def _named(contestant: Contestant, doing: str, action: Callable[[], T]) -> T:
 
 
 def _timed(contestant: Contestant, calls: int, device: torch.device) -> TimedPass:
+    _named(contestant, "preparing a pass of", contestant.prepare)
     synchronize(device)
     start = perf_counter()
     done = [_named(contestant, "running", contestant.run) for _ in range(calls)]
@@ -222,7 +230,8 @@ def _warm_up(
     """Run ``warmup`` passes; the number of calls that make a pass of ``min_seconds``."""
     announce(f"warming up {contestant.name}")
     seconds = [_timed(contestant, 1, device).seconds for _ in range(warmup)]
-    return max(1, math.ceil(min_seconds / max(seconds[-1], 1e-9)))
+    once = contestant.prepare is not _nothing
+    return 1 if once else max(1, math.ceil(min_seconds / max(seconds[-1], 1e-9)))
 
 
 def _measurement(contestant: Contestant, passes: list[TimedPass]) -> Measurement:
@@ -235,6 +244,7 @@ def _measurement(contestant: Contestant, passes: list[TimedPass]) -> Measurement
     return Measurement(
         name=contestant.name,
         role=contestant.role,
+        group=contestant.group,
         ceiling=contestant.ceiling,
         note=contestant.note,
         num_clips=counts[0],

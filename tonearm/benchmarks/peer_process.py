@@ -13,9 +13,9 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,14 @@ PASS_TIMEOUT_SECONDS = 600.0
 QUIT_TIMEOUT_SECONDS = 5.0
 POLL_SECONDS = 0.2  # a dead child's workers can hold its output open, so its death is looked for, not only its silence
 STDERR_LINES = 12
+
+
+class Delivered(NamedTuple):
+    """What a pass of a peer delivers: each batch's clips by number, each clip's SHA-256, and the first batches."""
+
+    numbers: list[list[int]]
+    sha256: list[str]
+    first: list[NDArray[np.float32]]
 
 
 class PeerProcess:
@@ -77,19 +85,36 @@ class PeerProcess:
         answer = self._ask("pass", answer="pass", fields=("num_clips", "seconds"))
         return TimedPass(answer["num_clips"], answer["seconds"])
 
-    def first_batch(self) -> NDArray[np.float32]:
-        """The first batch, (batch, 1, time) float32."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "batch.npy"
-            self._ask("check", answer="checked", path=str(path))
-            batch: NDArray[np.float32] = np.load(path)
-        return batch
+    def prepare(self) -> list[Path]:
+        """Have the clips brought into the peer's own format, unless they are; the files that a pass reads."""
+        return [Path(file) for file in self._ask("prepare", answer="prepared", fields=("files",))["files"]]
+
+    def open(self, settings: Mapping[str, str | int], num_clips: int | None = None) -> None:
+        """Have the next passes run with these settings, over the first ``num_clips`` clips or all."""
+        self._ask("open", answer="opened", settings=dict(settings), num_clips=num_clips)
+
+    def close_files(self) -> None:
+        """Have every file closed and unmapped; ``open`` comes before the next pass."""
+        self._ask("close", answer="closed")
+
+    def check(self) -> Delivered:
+        """What a full pass delivers."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            self._ask("check", answer="checked", folder=name)
+            clips = json.loads((folder / "clips.json").read_text())
+            paths = [folder / f"{place}.npy" for place in range(len(clips["numbers"]))]
+            return Delivered(
+                numbers=clips["numbers"],
+                sha256=clips["sha256"],
+                first=[np.load(path) for path in paths if path.exists()],
+            )
 
     def close(self) -> None:
         """End the child and its workers; a second call does nothing."""
         self._end()
 
-    def _ask(self, command: str, *, answer: str, fields: Iterable[str] = (), **arguments: str) -> dict[str, Any]:
+    def _ask(self, command: str, *, answer: str, fields: Iterable[str] = (), **arguments: Any) -> dict[str, Any]:
         try:
             print(json.dumps({"command": command, **arguments}), file=self._process.stdin, flush=True)
         except BrokenPipeError as error:

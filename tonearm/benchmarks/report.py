@@ -18,7 +18,7 @@ from tonearm.dataio.atomic import write_text
 from tonearm.errors import RequestError
 from tonearm.strict_model import Several, StrictModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RELATIVE_TOLERANCE = 1e-9  # of a figure derived again from its passes: the same arithmetic, up to rounding
 NAME_ANOTHER = "Name a file that `tonearm bench` wrote."
 
@@ -31,17 +31,20 @@ class Result(StrictModel):
     Attributes:
         name: the contestant.
         role: own, ceiling or peer.
+        group: what it is compared within.
         ceiling: name of the result that bounds this one.
         note: what a reader has to know.
         num_clips: clips of one pass.
         seconds: of each repeat's pass, in the order of repeats.
         clips_per_second: over the repeats.
         ratio_to_ceiling: rate over the ceiling's, paired by repeat.
-        ratio_to_best_peer: rate over that of the peer with the highest median, paired by repeat; a ceiling has none.
+        ratio_to_best_peer: rate over that of the peer of its group with the highest median, paired by repeat; a ceiling
+            has none.
     """
 
     name: str
     role: Role
+    group: str
     ceiling: str | None
     note: str
     num_clips: int = Field(gt=0)
@@ -55,6 +58,7 @@ class Result(StrictModel):
         return Measurement(
             name=self.name,
             role=self.role,
+            group=self.group,
             ceiling=self.ceiling,
             note=self.note,
             num_clips=self.num_clips,
@@ -63,11 +67,11 @@ class Result(StrictModel):
 
 
 class BenchmarkReport(StrictModel):
-    """One interleaved run.
+    """One benchmark: an interleaved run, or several whose groups are not compared with each other.
 
     Attributes:
         schema_version: of this format.
-        benchmark: what was measured: "loader", "augment", "train".
+        benchmark: what was measured: "loader", "pack", "augment", "train".
         settings: what the run was asked for: clips, batch size, seconds a clip …
         environment: where and when.
         results: in the order of the table.
@@ -83,8 +87,14 @@ class BenchmarkReport(StrictModel):
     def _figures_follow_from_passes(self) -> "BenchmarkReport":
         if len({result.name for result in self.results}) < len(self.results):
             raise ValueError("two results have the same name")
-        if len({len(result.seconds) for result in self.results}) > 1:
-            raise ValueError("the results differ in their number of repeats, so they are not of one interleaved run")
+        by_name = {result.name: result for result in self.results}
+        for result in self.results:
+            partners = [other for other in self.results if other.group == result.group]
+            partners += [by_name[result.ceiling]] if result.ceiling in by_name else []
+            if any(len(other.seconds) != len(result.seconds) for other in partners):
+                raise ValueError(
+                    "results that are compared differ in their number of repeats, so they are not of one run"
+                )
         derived = _results([result.measurement() for result in self.results])
         for stored, expected in zip(self.results, derived, strict=True):
             if not _close(stored.model_dump(mode="json"), expected.model_dump(mode="json")):
@@ -143,15 +153,16 @@ def load_report(path: Path) -> BenchmarkReport:
 
 def _results(measurements: Sequence[Measurement]) -> tuple[Result, ...]:
     by_name = {measurement.name: measurement for measurement in measurements}
-    peer = best_peer(measurements)
     results = []
     for measurement in measurements:
         if measurement.ceiling is not None and measurement.ceiling not in by_name:
             raise ValueError(f"the ceiling {measurement.ceiling!r} of {measurement.name!r} is not in the run")
+        peer = best_peer(measurements, measurement.group)
         results.append(
             Result(
                 name=measurement.name,
                 role=measurement.role,
+                group=measurement.group,
                 ceiling=measurement.ceiling,
                 note=measurement.note,
                 num_clips=measurement.num_clips,

@@ -17,20 +17,22 @@ def to_rich(report: BenchmarkReport) -> Table:
     table = Table(title=escape(f"tonearm bench {report.benchmark}"), caption=escape(conditions(report)))
     for column, numeric in zip(COLUMNS, NUMERIC, strict=True):
         table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric)
-    for result in report.results:
-        table.add_row(*map(escape, _cells(result)), style=STYLES[result.role])
+    for group, results in _sections(report).items():
+        if group:
+            table.add_section()
+            table.add_row(escape(group), style="bold")
+        for result in results:
+            table.add_row(*map(escape, _cells(result)), style=STYLES[result.role])
     return table
 
 
 def to_markdown(report: BenchmarkReport) -> str:
-    """The table as Markdown, with a line before it that says where and how it was measured."""
-    lines = [
-        conditions(report),
-        "",
-        _row(COLUMNS),
-        _row(["---:" if numeric else "---" for numeric in NUMERIC]),
-        *(_row([cell.replace("|", "\\|") for cell in _cells(result)]) for result in report.results),
-    ]
+    """A table for each group as Markdown, with a line before them that says where and how it was measured."""
+    lines = [conditions(report)]
+    for group, results in _sections(report).items():
+        lines += ["", f"### {group}"] if group else []
+        lines += ["", _row(COLUMNS), _row(["---:" if numeric else "---" for numeric in NUMERIC])]
+        lines += [_row([cell.replace("|", "\\|") for cell in _cells(result)]) for result in results]
     return "\n".join(lines) + "\n"
 
 
@@ -40,7 +42,7 @@ def conditions(report: BenchmarkReport) -> str:
     commit = f"commit {environment.commit[:10]}" if environment.commit else f"tonearm {environment.versions['tonearm']}"
     parts = [
         f"{report.benchmark}: " + ", ".join(f"{name} {value}" for name, value in report.settings.items()),
-        f"{len(report.results[0].seconds)} interleaved repeats",
+        _repeats(report),
         f"{environment.device}, {environment.cores} cores, {environment.threads} threads",
         f"torch {environment.versions['torch']}, DALI {environment.versions['dali'] or 'absent'}",
         environment.date,
@@ -49,6 +51,24 @@ def conditions(report: BenchmarkReport) -> str:
     if environment.load_average is not None:
         parts.append(f"load average before {environment.load_average:.1f}")
     return "; ".join(parts)
+
+
+def _sections(report: BenchmarkReport) -> dict[str, list[Result]]:
+    """The results by group, in the order in which groups first appear."""
+    sections: dict[str, list[Result]] = {}
+    for result in report.results:
+        sections.setdefault(result.group, []).append(result)
+    return sections
+
+
+def _repeats(report: BenchmarkReport) -> str:
+    """How many repeats there were; where groups differ, of which."""
+    groups: dict[int, list[str]] = {}
+    for group, results in _sections(report).items():
+        groups.setdefault(len(results[0].seconds), []).append(group)
+    if len(groups) == 1:
+        return f"{next(iter(groups))} interleaved repeats"
+    return "interleaved repeats: " + ", ".join(f"{count} of {' and '.join(of)}" for count, of in groups.items())
 
 
 def _cells(result: Result) -> list[str]:

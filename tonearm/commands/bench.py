@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tonearm.commands.output import Data, Device, Overrides, announce, device_of
+from tonearm.commands.output import Data, Device, Overrides, announce, device_of, say
 
 if TYPE_CHECKING:
     from tonearm.benchmarks.report import BenchmarkReport
 
 app = typer.Typer(help="Measure throughput, interleaved, beside ceilings and peers.", no_args_is_help=True)
 
+Clips = Annotated[int, typer.Option(min=1, help="Clips of the made-up set, 5 s at 44.1 kHz each.")]
+ClipFolder = Annotated[Path | None, typer.Option("--folder", help="Keep the clips here, for the next run.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Timed passes of each contestant.")]
 JsonOut = Annotated[Path | None, typer.Option("--out", help="Also write the report here, as JSON.")]
 MarkdownOut = Annotated[Path | None, typer.Option("--markdown", help="Also write the table here, as Markdown.")]
@@ -20,20 +22,62 @@ MarkdownOut = Annotated[Path | None, typer.Option("--markdown", help="Also write
 
 @app.command("loader")
 def bench_loader_command(
-    clips: Annotated[int, typer.Option(min=1, help="Clips of the made-up set, 5 s at 44.1 kHz each.")] = 1000,
+    clips: Clips = 2000,
     repeats: Repeats = 5,
     peers: Annotated[bool, typer.Option("--peers", help="Also measure other tools, in their own environment.")] = False,
+    folder: ClipFolder = None,
     device: Device = None,
     out: JsonOut = None,
     markdown: MarkdownOut = None,
 ) -> None:
-    """Loading: every codec and backend beside the copy ceiling and, with --peers, torch's DataLoader."""
+    """Loading: every codec and backend beside its ceiling and, with --peers, five other tools; cache warm and cold."""
     from tonearm.benchmarks.loader import bench_loader
 
-    _finish_bench(
-        bench_loader(num_clips=clips, repeats=repeats, peers=peers, device=device_of(device), announce=announce),
-        out, markdown,
-    )  # fmt: skip
+    report = bench_loader(
+        num_clips=clips, repeats=repeats, peers=peers, folder=folder, device=device_of(device), announce=announce
+    )
+    _finish_bench(report, out, markdown)
+
+
+@app.command("pack")
+def bench_pack_command(
+    clips: Clips = 2000,
+    repeats: Repeats = 5,
+    folder: ClipFolder = None,
+    out: JsonOut = None,
+    markdown: MarkdownOut = None,
+) -> None:
+    """Packing: each codec with one worker and more, beside a plain loop of soundfile and h5py."""
+    from tonearm.benchmarks.pack import bench_pack
+
+    _finish_bench(bench_pack(num_clips=clips, repeats=repeats, folder=folder, announce=announce), out, markdown)
+
+
+@app.command("open")
+def bench_open_command(
+    clips: Annotated[int, typer.Option(help="Clips of the made-up dataset.")] = 1_000_000,
+    shards: Annotated[int, typer.Option(help="Shards that it is cut into.")] = 1640,
+    repeats: Annotated[int, typer.Option(help="Processes that open it.")] = 5,
+    folder: ClipFolder = None,
+    out: JsonOut = None,
+    markdown: MarkdownOut = None,
+) -> None:
+    """Opening a dataset of very many clips, and resuming in the middle of an epoch of it: seconds and memory."""
+    from tempfile import TemporaryDirectory
+
+    from tonearm.benchmarks.opening import bench_opening, to_markdown
+    from tonearm.dataio.atomic import write_text
+
+    with TemporaryDirectory(prefix="tonearm-bench-") as temporary:
+        report = bench_opening(
+            folder or Path(temporary), num_clips=clips, num_shards=shards, repeats=repeats, announce=announce
+        )
+    table = to_markdown(report)
+    if out is not None:
+        write_text(out, report.model_dump_json(indent=2) + "\n")
+    if markdown is not None:
+        write_text(markdown, table)
+    say(table)
 
 
 @app.command("augment")

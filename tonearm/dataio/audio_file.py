@@ -6,6 +6,7 @@ as if it had been shorter all along, and hand NaN through. Here everything is de
 
 import io
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import soundfile
 
 from tonearm.dataio.containers import announces_length, check_ogg, count_mpeg_frames
+from tonearm.dataio.plain_wav import HEADER_BYTES, parse_plain_wav
 from tonearm.errors import AudioError
 
 # A container whose header announces more bytes than the file has; libsndfile writes this into its log and reads on.
@@ -21,7 +23,7 @@ _SHORT = re.compile(r"^\s*(?:data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(sho
 _STREAMED = 0x7FFFF000  # sizes from here on mean "not known when the header was written" (sox, ffmpeg)
 _UNKNOWN_LENGTH = 2**62  # libsndfile's number of frames for a FLAC that was streamed is 2**63 - 1
 _MPEG_SLACK = 4 * 1152  # samples by which an MP3's counts differ: encoder delay, padding, the Xing frame
-_MAX_SAMPLES = 2**30  # 2 GiB as int16: more is not a clip, and headers can claim anything
+MAX_SAMPLES = 2**30  # 2 GiB as int16: more is not a clip, and headers can claim anything
 _BEYOND_FLOAT32 = frozenset({"PCM_32", "DOUBLE"})
 
 
@@ -36,6 +38,7 @@ class Probe:
         container: libsndfile's name of the format: WAV, WAVEX, FLAC, OGG, MP3 …
         subtype: PCM_16, FLOAT, VORBIS …
         num_bytes: the file's size.
+        data_offset: where the samples begin in a plain WAV of 16 bits, which is read without a decoder; else None.
     """
 
     num_frames: int
@@ -44,24 +47,31 @@ class Probe:
     container: str
     subtype: str
     num_bytes: int
+    data_offset: int | None = None
 
 
 def probe(path: Path) -> Probe:
     """Read a file's header.
 
     Raises:
-        AudioError: missing, empty, not audio, cut short, or too long to be a clip. The message is the reason alone:
-            the caller knows the name.
+        AudioError: missing, empty, not audio, or cut short. The message is the reason alone: the caller knows the name.
     """
     try:
-        if not path.is_file():
-            raise AudioError("not a file" if path.exists() else "no such file")
-        num_bytes = path.stat().st_size
-        if num_bytes == 0:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise AudioError("not a file")
+        if facts.st_size == 0:
             raise AudioError("the file is empty")
+        with path.open("rb", buffering=0) as file:
+            plain = parse_plain_wav(file.read(HEADER_BYTES), facts.st_size)
+        if plain is not None:
+            rate, channels = plain.sample_rate, plain.num_channels
+            return Probe(plain.num_frames, rate, channels, "WAV", "PCM_16", facts.st_size, plain.data_offset)
         info = soundfile.info(str(path), verbose=True)
     except AudioError:
         raise
+    except FileNotFoundError as error:
+        raise AudioError("no such file") from error
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise AudioError(f"not readable as audio ({_plain(error)})") from error
     announced = [(int(got), int(there)) for got, there in _SHORT.findall(info.extra_info)]
@@ -70,13 +80,11 @@ def probe(path: Path) -> Probe:
         raise AudioError(f"cut short: its header announces {got} bytes, {there} are there")
     if info.frames <= 0:
         if info.format == "OGG":
-            check_ogg(path.read_bytes())  # one that lost its last page has no length
+            check_ogg(read_bytes(path))  # one that lost its last page has no length
         raise AudioError("it holds no samples")
     if info.frames >= _UNKNOWN_LENGTH:
         raise AudioError("its header does not give its length; write it to WAV or FLAC again")
-    if info.frames * info.channels > _MAX_SAMPLES:
-        raise AudioError(f"{info.frames} frames of {info.channels} channels are too many for one clip; cut it up")
-    return Probe(info.frames, info.samplerate, info.channels, info.format, info.subtype, num_bytes)
+    return Probe(info.frames, info.samplerate, info.channels, info.format, info.subtype, facts.st_size)
 
 
 def read_samples(path: Path, header: Probe) -> np.ndarray[Any, Any]:
@@ -87,19 +95,55 @@ def read_samples(path: Path, header: Probe) -> np.ndarray[Any, Any]:
         header: what :func:`probe` said of it.
 
     Returns:
-        (frames, channels): int16 as stored for 16-bit PCM and 16-bit FLAC, otherwise float32 or, for 32-bit integers
-        and doubles, float64, in [-1, 1] nominally.
+        (frames, channels), a new array of the type that :func:`sample_type` names, in [-1, 1] nominally unless int16.
 
     Raises:
-        AudioError: it does not decode, ends before the announced length, or holds NaN or infinity.
+        AudioError: it is too long, does not decode, ends before the announced length, or holds NaN or infinity.
     """
-    if header.subtype == "PCM_16":
-        dtype = "int16"
-    else:
-        dtype = "float64" if header.subtype in _BEYOND_FLOAT32 else "float32"
-    samples = _decode(str(path), dtype)
+    check_length(header.num_frames, header.num_channels)
+    samples = _decode(str(path), sample_type(header))
     judge(samples, header, path)
     return samples
+
+
+def read_part(path: Path, header: Probe, *, start: int, out: np.ndarray[Any, Any]) -> None:
+    """Decode a part of a file into ``out``.
+
+    Args:
+        path: the file.
+        header: what :func:`probe` said of it.
+        start: the first frame.
+        out: (frames, channels) of the type that :func:`sample_type` names.
+
+    Raises:
+        AudioError: it does not decode, ends too early, or holds NaN or infinity there.
+    """
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            file.seek(start)
+            decoded = len(file.read(dtype=out.dtype.name, always_2d=True, out=out))
+    except (soundfile.SoundFileError, OSError, RuntimeError, ValueError) as error:
+        raise AudioError(f"does not decode ({_plain(error)})") from error
+    if decoded < len(out):
+        raise AudioError(f"cut short: {start + len(out)} frames announced, {start + decoded} decoded")
+    _check_finite(out)
+
+
+def sample_type(header: Probe) -> str:
+    """The type to decode to that loses nothing: int16 for 16-bit samples, else float32, for finer samples float64."""
+    if header.subtype == "PCM_16":
+        return "int16"
+    return "float64" if header.subtype in _BEYOND_FLOAT32 else "float32"
+
+
+def check_length(num_frames: int, num_channels: int) -> None:
+    """Refuse what is too long for one clip.
+
+    Raises:
+        AudioError: more samples than 2 GiB hold.
+    """
+    if num_frames * num_channels > MAX_SAMPLES:
+        raise AudioError(f"{num_frames} frames of {num_channels} channels are too many for one clip; cut it up")
 
 
 def judge(samples: np.ndarray[Any, Any], header: Probe, path: Path) -> None:
@@ -109,11 +153,15 @@ def judge(samples: np.ndarray[Any, Any], header: Probe, path: Path) -> None:
         AudioError: fewer than announced, a container that is cut short or holds more, NaN or infinity.
     """
     if header.container == "MP3":
-        _judge_mp3(len(samples), header.num_frames, path.read_bytes())
+        _judge_mp3(len(samples), header.num_frames, read_bytes(path))
     elif len(samples) < header.num_frames:
         raise AudioError(f"cut short: {header.num_frames} frames announced, {len(samples)} decoded")
     if header.container == "OGG":
-        check_ogg(path.read_bytes())
+        check_ogg(read_bytes(path))
+    _check_finite(samples)
+
+
+def _check_finite(samples: np.ndarray[Any, Any]) -> None:
     if samples.dtype != np.int16 and not np.isfinite(samples).all():
         raise AudioError("it holds NaN or infinite samples")
 
@@ -128,6 +176,18 @@ def _judge_mp3(decoded: int, announced: int, data: bytes) -> None:
             f"its header does not give its length, so decoding stops after {decoded} of {there} frames; write it to "
             "WAV or FLAC first"
         )
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AudioError(f"cannot be read ({error.strerror})") from error
 
 
 def decode_bytes(payload: bytes) -> np.ndarray[Any, Any]:

@@ -31,7 +31,8 @@ class DamagedClipError(ShardError):
 class Dataset:
     """Clips of a packed dataset, or a part of them.
 
-    Made by :func:`open_dataset`; ``where`` gives a part. Pickles as a path, so it can be handed to another process.
+    Made by :func:`open_dataset`; ``where`` gives a part. Pickles without its audio: another process opens the files
+    anew.
 
     Attributes:
         root: the folder.

@@ -1,15 +1,16 @@
-"""The way around DALI where there is nothing to decode: threads copy int16 views into a batch and scale them.
+"""From samples to a batch: threads copy int16 views into it and scale them.
+
+For pcm16 that is all there is to do, so the copy goes around DALI; DALI's decoded clips become batches this way too.
 
 On a CPU a thread converts one clip at a time, so that the second pass over it (the scaling) finds it in the cache. On a
 GPU the clips are gathered in pinned int16 memory, half the bytes of float32, copied asynchronously and scaled there.
 ``tonearm bench loader`` shows this beside DALI on the same shards.
 """
 
-import queue
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import torch
@@ -24,46 +25,45 @@ _PINNED_BUFFERS = 3  # one being filled, one on its way, one in reserve
 ClipView = Callable[[int, int, int], Array]  # (row, first frame, frames) to (frames, channels), int16 or float32
 
 
-class CopyDecoder:
+class BatchFiller:
     """Copies excerpts into a batch on ``device`` with ``num_threads`` threads; int16 is scaled, float32 is not.
 
     Args:
-        view: hands out excerpts without a copy: a mapped shard's, or those of a dataset held in memory.
         num_channels: of every clip.
         device: where the batch lies.
         num_threads: how many copy; 1 is the calling thread alone.
         pool: where batches on the CPU come from.
     """
 
-    def __init__(
-        self, view: ClipView, *, num_channels: int, device: torch.device, num_threads: int, pool: "BufferPool"
-    ) -> None:
-        self._view, self._num_channels, self._device, self._pool = view, num_channels, device, pool
+    def __init__(self, *, num_channels: int, device: torch.device, num_threads: int, pool: "BufferPool") -> None:
+        self._num_channels, self._device, self._pool = num_channels, device, pool
         self._num_threads = num_threads
         self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="tonearm-copy") if num_threads > 1 else None
         self._pinned: list[tuple[Tensor, torch.cuda.Event]] = []
         self._turn = 0
 
-    def __call__(self, excerpts: Excerpts) -> Tensor:
-        """Decode a batch; see :class:`tonearm.dataio.excerpts.Decoder`."""
+    def fill(self, excerpts: Excerpts, view: ClipView) -> Tensor:
+        """A batch of the excerpts that ``view`` hands out; see :class:`tonearm.dataio.excerpts.Decoder`."""
         if self._device.type == "cuda":
-            return self._to_gpu(excerpts)
+            return self._to_gpu(excerpts, view)
         batch = self._pool.take((len(excerpts.rows), self._num_channels, excerpts.num_samples))
 
         def convert(place: int, clip: Array) -> None:
-            for channel, out in enumerate(batch[place]):
-                valid = out[: len(clip)]
-                np.copyto(valid, clip[:, channel])
-                if clip.dtype == np.int16:
+            count = len(clip)
+            for out, samples in zip(batch[place], clip.T, strict=True):
+                valid = out if count == len(out) else out[:count]
+                np.copyto(valid, samples)
+                if samples.dtype == np.int16:
                     np.multiply(valid, _SCALE, out=valid)
-                out[len(clip) :] = 0
+                if count < len(out):
+                    out[count:] = 0
 
-        self._each_clip(excerpts, convert)
+        self._each_clip(excerpts, view, convert)
         return torch.from_numpy(batch)
 
-    def _to_gpu(self, excerpts: Excerpts) -> Tensor:
+    def _to_gpu(self, excerpts: Excerpts, view: ClipView) -> Tensor:
         """Fill pinned memory, start its copy on the current stream, and scale on the device."""
-        first = self._view(int(excerpts.rows[0]), int(excerpts.starts[0]), int(excerpts.counts[0]))
+        first = view(int(excerpts.rows[0]), int(excerpts.starts[0]), int(excerpts.counts[0]))
         shape = (len(excerpts.rows), excerpts.num_samples, self._num_channels)
         pinned, copied = self._next_pinned(shape, torch.from_numpy(np.empty(0, first.dtype)).dtype)
         copied.synchronize()  # a wait of the host for a copy three batches ago, not for the device's compute
@@ -73,7 +73,7 @@ class CopyDecoder:
             batch[place, : len(clip)] = clip
             batch[place, len(clip) :] = 0
 
-        self._each_clip(excerpts, gather)
+        self._each_clip(excerpts, view, gather)
         moved = pinned.to(self._device, non_blocking=True)
         copied.record()
         return to_waveform(moved)
@@ -92,28 +92,32 @@ class CopyDecoder:
             self._pinned[self._turn] = (buffer, event)
         return buffer[: shape[0]], event
 
-    def _each_clip(self, excerpts: Excerpts, work: Callable[[int, Array], None]) -> None:
+    def _each_clip(self, excerpts: Excerpts, view: ClipView, work: Callable[[int, Array], None]) -> None:
         """Do ``work`` for every clip; each thread takes the next one, in one task a thread instead of one a clip."""
-        places = queue.SimpleQueue[int]()
-        for place in range(len(excerpts.rows)):
-            places.put(place)
+        places = enumerate(zip(excerpts.rows.tolist(), excerpts.starts.tolist(), excerpts.counts.tolist(), strict=True))
 
         def take_turns() -> None:
-            while True:
-                try:
-                    place = places.get_nowait()
-                except queue.Empty:
-                    return
-                work(
-                    place,
-                    self._view(int(excerpts.rows[place]), int(excerpts.starts[place]), int(excerpts.counts[place])),
-                )
+            for place, (row, start, count) in places:  # threads share the iterator, whose next() is atomic
+                work(place, view(row, start, count))
 
         if self._threads is None:
             take_turns()
             return
-        for task in [self._threads.submit(take_turns) for _ in range(self._num_threads)]:
+        tasks = [self._threads.submit(take_turns) for _ in range(self._num_threads)]
+        wait(tasks)  # a batch that fails is made again: nobody may still write into this one's buffer
+        for task in tasks:
             task.result()
+
+
+class CopyDecoder:
+    """Batches of excerpts that need no decoding: of mapped pcm16 shards, or of a dataset held in memory."""
+
+    def __init__(self, view: ClipView, filler: BatchFiller) -> None:
+        self._view, self._filler = view, filler
+
+    def __call__(self, excerpts: Excerpts) -> Tensor:
+        """Decode a batch; see :class:`tonearm.dataio.excerpts.Decoder`."""
+        return self._filler.fill(excerpts, self._view)
 
 
 def to_waveform(batch: Tensor) -> Tensor:
@@ -141,6 +145,7 @@ class BufferPool:
             for array in self._arrays:
                 if array.shape == shape and sys.getrefcount(array) <= _UNUSED:
                     return array
+                del array  # or the last one would seem to be in use
             self._arrays = [array for array in self._arrays if sys.getrefcount(array) > _UNUSED]
             self._arrays.append(np.empty(shape, np.float32))
             return self._arrays[-1]

@@ -1,42 +1,66 @@
-"""One recording to the bytes that stand in a shard."""
+"""One clip to the bytes that stand in a shard."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soxr
 
-from tonearm.dataio.audio_file import Probe, decode_bytes, encode_flac, judge, read_samples
-from tonearm.dataio.columns import Array
-from tonearm.dataio.manifest import Clip
-from tonearm.dataio.shards import DatasetHeader, PackedClip
+from tonearm.dataio.audio_file import decode_bytes, encode_flac, judge, read_bytes
+from tonearm.dataio.levels import LevelMeter
+from tonearm.dataio.planned import EncodedClip as EncodedClip
+from tonearm.dataio.planned import PlannedClip
+from tonearm.dataio.recording import RecordingReader, read_int16
+from tonearm.dataio.shard_layout import Array, DatasetHeader
 from tonearm.errors import AudioError
 
 FULL_SCALE = 32_768
 
+Room = Callable[[int], Array]  # so many bytes to write to, uint8
 
-def encode_clip(root: Path, clip: Clip, probe: Probe, header: DatasetHeader) -> PackedClip:
-    """Decode a clip in full, judge it, and encode it with the dataset's codec, rate and channels.
 
-    Raises:
-        AudioError: the file is damaged, or its channels cannot be brought to the dataset's.
+class ClipEncoder:
+    """Encodes clips with a dataset's codec, rate and channels; one for each thread.
+
+    Args:
+        root: the folder that clips' paths are relative to.
+        header: the dataset's.
     """
-    path = root / clip.path
-    if header.codec == "source":
-        payload = np.fromfile(path, np.uint8)
-        decoded = decode_bytes(payload.tobytes())  # from memory, as the loader will
-        judge(decoded, probe, path)
-        return PackedClip(clip, payload, len(decoded), *_levels(decoded), num_clipped=0)
-    samples = read_samples(path, probe)
-    pcm, num_clipped = to_pcm16(
-        samples, probe.sample_rate, sample_rate=header.sample_rate, num_channels=header.num_channels
-    )
-    peak, rms = _levels(pcm.astype(np.float32) / FULL_SCALE)
-    if header.codec == "flac":
-        payload = np.frombuffer(encode_flac(pcm, header.sample_rate), np.uint8)
-    else:
-        payload = pcm.reshape(-1)
-    return PackedClip(clip, payload, len(pcm), peak, rms, num_clipped)
+
+    def __init__(self, root: Path, header: DatasetHeader) -> None:
+        self._root, self._header = root, header
+        self._reader, self._meter = RecordingReader(), LevelMeter()
+
+    def encode(self, item: PlannedClip, room: Room) -> EncodedClip:
+        """Decode a clip in full, judge it, and write its bytes to the room that ``room`` gives for them.
+
+        Raises:
+            AudioError: the file is damaged, or its channels cannot be brought to the dataset's.
+        """
+        path, wanted = self._root / item.clip.path, self._header
+        if wanted.codec == "source":
+            content = read_bytes(path)
+            decoded = decode_bytes(content)  # from memory, as the loader will
+            judge(decoded, item.header, path)
+            return self._describe(_put(np.frombuffer(content, np.uint8), room), decoded, 1.0, 0)
+        as_it_is = item.header.subtype, item.header.sample_rate, item.header.num_channels
+        if wanted.codec == "pcm16" and as_it_is == ("PCM_16", wanted.sample_rate, wanted.num_channels):
+            pcm = room(2 * item.num_frames * wanted.num_channels).view("<i2").reshape(-1, wanted.num_channels)
+            read_int16(path, item.header, item.clip, out=pcm)
+            return self._describe(pcm.nbytes, pcm, FULL_SCALE, 0)
+        samples = self._reader.read(path, item.header, item.clip)
+        pcm, num_clipped = to_pcm16(
+            samples, item.header.sample_rate, sample_rate=wanted.sample_rate, num_channels=wanted.num_channels
+        )
+        if wanted.codec == "flac":
+            payload = np.frombuffer(encode_flac(pcm, wanted.sample_rate), np.uint8)
+        else:
+            payload = np.ascontiguousarray(pcm, "<i2").reshape(-1).view(np.uint8)
+        return self._describe(_put(payload, room), pcm, FULL_SCALE, num_clipped)
+
+    def _describe(self, num_bytes: int, samples: Array, full_scale: float, num_clipped: int) -> EncodedClip:
+        peak, rms = self._meter.measure(samples, full_scale=full_scale)
+        return EncodedClip(num_bytes, len(samples), peak, rms, num_clipped)
 
 
 def to_pcm16(samples: Array, rate: int, *, sample_rate: int, num_channels: int) -> tuple[Array, int]:
@@ -82,7 +106,6 @@ def _mix(samples: Array, num_channels: int) -> Array:
     raise AudioError(f"{have} channels, which cannot be brought to {num_channels}; pack with --channels 1")
 
 
-def _levels(samples: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Peak and root mean square, the sum in float64."""
-    flat = samples.reshape(-1)
-    return float(np.abs(flat).max()), float(np.sqrt(np.mean(np.square(flat, dtype=np.float64))))
+def _put(payload: Array, room: Room) -> int:
+    room(len(payload))[:] = payload
+    return len(payload)

@@ -2,7 +2,10 @@
 
 ``index.h5`` holds ``/clips`` of all shards, with the column ``shard``. ``index.json`` holds the header of the dataset,
 the SHA-256 of ``index.h5``, and for each shard its name, size, where /audio lies, and the SHA-256 of its metadata.
-``index.json`` is written last: where it stands, the pack is complete.
+
+A change is made at the moment when ``index.json`` is renamed into its place. The new columns are written before that,
+as ``index.next.h5``, and become ``index.h5`` after it. A reader takes the one of the two whose SHA-256 ``index.json``
+names, so that a kill at any moment leaves the dataset either as it was or changed.
 
 What the index says of labels, folds, splits, groups and subsets counts; the shards hold what was known when they were
 packed. A dataset that was appended to consists of several packs, whose shards are numbered on.
@@ -19,10 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tonearm.dataio.atomic import atomic_path, write_text
 from tonearm.dataio.columns import CODECS, ClipTable, check_columns, concatenate, read_columns, write_columns
 from tonearm.dataio.shards import FORMAT_VERSION, DatasetHeader, Shard
-from tonearm.errors import RequestError, ShardError
+from tonearm.errors import RequestError, RunError, ShardError
 
 INDEX_JSON = "index.json"
 INDEX_H5 = "index.h5"
+INDEX_NEXT = "index.next.h5"  # the columns of a change that is being made
+INDEX_FILES = (INDEX_JSON, INDEX_H5, INDEX_NEXT)
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -66,10 +71,12 @@ class Index(_Strict):
     shards: Annotated[list[ShardEntry], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _packs_cover_the_shards(self) -> "Index":
+    def _fits_together(self) -> "Index":
         ends = [pack.end for pack in self.packs]
         if ends != sorted(set(ends)) or ends[-1] != len(self.shards):
             raise ValueError("the packs do not end at the last shard")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError("two classes have one name")
         return self
 
     def header(self) -> DatasetHeader:
@@ -102,12 +109,7 @@ class Index(_Strict):
 
 
 def write_index(out: Path, shards: list[Shard]) -> None:
-    """Write ``index.h5`` and then ``index.json`` for the shards of one pack, which are complete."""
-    with atomic_path(out / INDEX_H5) as temporary:
-        creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-        creation.set_obj_track_times(False)
-        with h5py.File(h5py.h5f.create(bytes(temporary), h5py.h5f.ACC_TRUNC, fcpl=creation)) as file:
-            write_columns(file.create_group("clips"), concatenate([shard.table for shard in shards]), with_shard=True)
+    """Write the index of the shards of one pack, which are complete."""
     header = shards[0].header
     document = Index(
         format_version=1,
@@ -117,37 +119,70 @@ def write_index(out: Path, shards: list[Shard]) -> None:
         sample_rate=header.sample_rate,
         num_channels=header.num_channels,
         relabelled=False,
-        packs=[
-            PackEntry(
-                end=len(shards),
-                manifest_sha256=header.manifest_sha256,
-                pack_sha256=header.pack_sha256,
-                versions=header.versions,
-            )
-        ],
-        index_sha256=_sha256(out / INDEX_H5),
-        shards=[
-            ShardEntry(
-                file=shard.path.name,
-                num_clips=len(shard.table),
-                num_bytes=shard.path.stat().st_size,
-                audio_offset=shard.audio_offset,
-                audio_nbytes=shard.audio_nbytes,
-                metadata_sha256=shard.metadata_sha256,
-            )
-            for shard in shards
-        ],
+        packs=[_pack_entry(header, len(shards))],
+        index_sha256="0" * 64,
+        shards=[_shard_entry(shard) for shard in shards],
     )
-    write_text(out / INDEX_JSON, document.model_dump_json(indent=1) + "\n")
+    replace_index(out, document, concatenate([shard.table for shard in shards]))
+
+
+def extend_index(out: Path, index: Index, table: ClipTable, shards: list[Shard]) -> None:
+    """Add the shards of one more pack, which are complete, to what ``index`` and ``table`` say; see append."""
+    header = shards[0].header
+    entries = [*index.shards, *(_shard_entry(shard) for shard in shards)]
+    changes = {
+        "class_names": list(header.class_names),
+        "packs": [*index.packs, _pack_entry(header, len(entries))],
+        "shards": entries,
+    }
+    replace_index(out, index.model_copy(update=changes), concatenate([table, *(shard.table for shard in shards)]))
+
+
+def replace_index(out: Path, index: Index, table: ClipTable) -> None:
+    """Write ``index``, for the columns ``table``, in place of the index that is there, if any; see the module.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written to. The index that was there still counts.
+    """
+    try:
+        _finish_replacing(out)
+        with atomic_path(out / INDEX_NEXT) as temporary:
+            creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+            creation.set_obj_track_times(False)
+            with h5py.File(h5py.h5f.create(bytes(temporary), h5py.h5f.ACC_TRUNC, fcpl=creation)) as file:
+                write_columns(file.create_group("clips"), table, with_shard=True)
+        document = index.model_copy(update={"index_sha256": _sha256(out / INDEX_NEXT)})
+        write_text(out / INDEX_JSON, document.model_dump_json(indent=1) + "\n")
+        (out / INDEX_NEXT).replace(out / INDEX_H5)
+    except OSError as error:
+        why = error.strerror or str(error).splitlines()[0]
+        raise RunError(
+            f"{out}: the index cannot be written ({why}). Make room, or mend the folder's rights, and run the same "
+            "command again."
+        ) from error
 
 
 def read_index(root: Path) -> tuple[Index, ClipTable]:
-    """Read and check the index of a packed dataset.
+    """Read and check the index of a packed dataset; one that is replaced meanwhile is read again.
 
     Raises:
         RequestError: ``root`` is not a packed dataset.
         ShardError: the index is damaged or of another format version.
     """
+    while True:
+        text = _read_json(root)
+        try:
+            index = _parse(root / INDEX_JSON, text)
+            table = _read_table(root, index)
+        except ShardError:
+            if _read_json(root) == text:
+                raise
+        else:
+            if _read_json(root) == text:
+                return index, table
+
+
+def _read_json(root: Path) -> bytes:
     path = root / INDEX_JSON
     if not root.is_dir():
         what = "a file, not a folder" if root.is_file() else "no such folder"
@@ -159,13 +194,23 @@ def read_index(root: Path) -> tuple[Index, ClipTable]:
         hint = "the pack was interrupted; run the same tonearm pack again" if unfinished else "tonearm pack makes one"
         raise RequestError(f"{root}: not a packed dataset, {INDEX_JSON} is missing: {hint}.")
     try:
-        document = Index.model_validate_json(path.read_bytes())
+        return path.read_bytes()
+    except OSError as error:
+        raise ShardError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _parse(path: Path, text: bytes) -> Index:
+    try:
+        return Index.model_validate_json(text)
     except ValidationError as error:
         raise ShardError(_explain(path, error)) from error
-    where = root / INDEX_H5
-    if not where.is_file() or _sha256(where) != document.index_sha256:
+
+
+def _read_table(root: Path, index: Index) -> ClipTable:
+    where = _columns_file(root, index.index_sha256)
+    if where is None:
         raise ShardError(
-            f"{where}: missing or not the file that {INDEX_JSON} describes. Run the same tonearm pack again."
+            f"{root / INDEX_H5}: missing or not the file that {INDEX_JSON} describes. Run the same tonearm pack again."
         )
     try:
         with h5py.File(where, "r", locking=False) as file:
@@ -174,13 +219,48 @@ def read_index(root: Path) -> tuple[Index, ClipTable]:
         if isinstance(error, ShardError):
             raise
         raise ShardError(f"{where}: not a readable index ({error}). Run the same tonearm pack again.") from error
-    itemsize = CODECS[document.codec].itemsize
+    itemsize = CODECS[index.codec].itemsize
     check_columns(
-        table, where=str(where), codec=document.codec, sample_rate=document.sample_rate,
-        num_channels=document.num_channels, num_classes=len(document.class_names),
-        audio_sizes=np.array([entry.audio_nbytes // itemsize for entry in document.shards]),
+        table, where=str(where), codec=index.codec, sample_rate=index.sample_rate,
+        num_channels=index.num_channels, num_classes=len(index.class_names),
+        audio_sizes=np.array([entry.audio_nbytes // itemsize for entry in index.shards]),
     )  # fmt: skip
-    return document, table
+    return table
+
+
+def _columns_file(root: Path, sha256: str) -> Path | None:
+    """The file of the columns that ``index.json`` means: the other one is of a change that was interrupted."""
+    for path in (root / INDEX_H5, root / INDEX_NEXT):
+        try:
+            if _sha256(path) == sha256:
+                return path
+        except OSError:
+            continue
+    return None
+
+
+def _finish_replacing(out: Path) -> None:
+    """Rename the columns of a change that was interrupted once ``index.json`` stood: the next one writes over them."""
+    path, columns = out / INDEX_JSON, out / INDEX_NEXT
+    if columns.is_file() and path.is_file() and _sha256(columns).encode() in path.read_bytes():
+        columns.replace(out / INDEX_H5)
+
+
+def _pack_entry(header: DatasetHeader, end: int) -> PackEntry:
+    return PackEntry(
+        end=end, manifest_sha256=header.manifest_sha256, pack_sha256=header.pack_sha256, versions=header.versions
+    )
+
+
+def _shard_entry(shard: Shard) -> ShardEntry:
+    return ShardEntry(
+        file=shard.path.name,
+        num_clips=len(shard.table),
+        num_bytes=shard.path.stat().st_size,
+        audio_offset=shard.audio_offset,
+        audio_nbytes=shard.audio_nbytes,
+        metadata_sha256=shard.metadata_sha256,
+    )
 
 
 def index_sha256(root: Path) -> str:

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,16 +15,16 @@ from tonearm.batch import AudioBatch
 from tonearm.dataio import order
 from tonearm.dataio.columns import Array
 from tonearm.dataio.dataset import DamagedClipError, Dataset
-from tonearm.dataio.decode_copy import BufferPool, CopyDecoder
+from tonearm.dataio.decode_copy import BatchFiller, BufferPool, CopyDecoder
 from tonearm.dataio.decode_soundfile import SoundfileDecoder
 from tonearm.dataio.excerpts import Decoder, Excerpts
 from tonearm.dataio.loader_settings import (
     Backend,
     check_choice,
-    check_counts,
     check_device,
     check_weights,
     choose_backend,
+    integer,
 )
 from tonearm.dataio.loader_state import LoaderState
 from tonearm.dataio.mapped_shards import Verify
@@ -116,7 +117,8 @@ class ClipLoader:
     ) -> None:
         if len(dataset) == 0:
             raise RequestError(f"{dataset.root}: no clips to load; the fold or split that was asked for is empty.")
-        check_counts(batch_size=batch_size, num_threads=num_threads, window_shards=window_shards, world_size=world_size)
+        batch_size, world_size = integer("batch_size", batch_size, low=1), integer("world_size", world_size, low=1)
+        rank = integer("rank", rank)
         if not 0 <= rank < world_size:
             raise RequestError(f"rank is {rank}; with world_size {world_size} it may be 0 to {world_size - 1}.")
         if shuffle not in (False, True, "global", "window"):
@@ -140,18 +142,24 @@ class ClipLoader:
         )
         self.device = check_device(device)
         self.shuffle: Literal[False, "global", "window"] = "global" if shuffle is True else shuffle
-        self.seed = seed
-        self.epoch = 0
+        self.seed = integer("seed", seed)
+        self._epoch = 0
         self.rank, self.world_size = rank, world_size
         self.backend = choose_backend(backend, dataset)
-        self.residency = choose_residency(residency, dataset, self.device, memory_bytes=memory_bytes)
+        local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))  # torchrun sets it
+        self.residency = choose_residency(
+            residency, dataset, self.device, local_ranks=local_ranks, memory_bytes=memory_bytes
+        )
         self.on_corrupt = on_corrupt
         self.damaged: dict[int, str] = {}  # rows that could not be read, and why
         self._weights = check_weights(dataset, balanced=balanced, weights=weights, shuffle=bool(shuffle))
-        self._window_shards = window_shards
+        self._weights_sha256 = "none" if self._weights is None else hashlib.sha256(self._weights.tobytes()).hexdigest()
+        self._window_shards = integer("window_shards", window_shards, low=1)
         self._verify = verify
-        cores = available_cores()
-        self._num_threads = num_threads or (max(1, cores - 1) if self.device.type == "cuda" else cores)
+        cores = max(1, available_cores() // local_ranks)
+        if num_threads is None:
+            num_threads = max(1, cores - 1) if self.device.type == "cuda" else cores
+        self._num_threads = integer("num_threads", num_threads, low=1)
         self._consumed = (0, 0)  # epoch, batches of it
         self._first_batch = 0  # of the next pass, when it takes up an epoch in its middle
         self._resident: ResidentClips | None = None
@@ -162,10 +170,21 @@ class ClipLoader:
         full, rest = divmod(len(self.dataset), self.batch_size * self.world_size)
         return full if self.shuffle else full + (rest > self.rank * self.batch_size)
 
+    @property
+    def epoch(self) -> int:
+        """Which pass the next one is. Setting it begins that epoch, unless its middle was just loaded as a state."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        if not (self._first_batch and epoch == self._consumed[0]):
+            self._first_batch = 0
+            self._consumed = (epoch, 0)
+        self._epoch = integer("epoch", epoch, low=0)
+
     def __iter__(self) -> Iterator[AudioBatch]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
-        first = self._first_batch if epoch == self._consumed[0] else 0
-        self._first_batch = 0
+        epoch, self._epoch = self._epoch, self._epoch + 1
+        first, self._first_batch = self._first_batch, 0
         return self._batches(epoch, first)
 
     def state_dict(self) -> dict[str, Any]:
@@ -182,7 +201,7 @@ class ClipLoader:
         """
         found = LoaderState.read(state)
         found.refuse_if_other(self._state(found.epoch, found.batches))
-        self.epoch, self._first_batch = found.epoch, found.batches
+        self._epoch, self._first_batch = found.epoch, found.batches
         self._consumed = (found.epoch, found.batches)
 
     def _state(self, epoch: int, batches: int) -> LoaderState:
@@ -195,7 +214,7 @@ class ClipLoader:
             world_size=self.world_size,
             num_samples=self.num_samples,
             shuffle=str(self.shuffle or "none") + (f" {self._window_shards}" if self.shuffle == "window" else ""),
-            weights="none" if self._weights is None else hashlib.sha256(self._weights.tobytes()).hexdigest(),
+            weights=self._weights_sha256,
         )
 
     def _batches(self, epoch: int, first: int) -> Iterator[AudioBatch]:
@@ -207,8 +226,8 @@ class ClipLoader:
         def make(step: int, decoder: Decoder) -> AudioBatch:
             return self._load(rows, draws, step, decoder)
 
-        for batch in self._lanes.run(iter(range(first, len(self))), make):
-            self._consumed = (epoch, self._consumed[1] + 1)
+        for consumed, batch in enumerate(self._lanes.run(iter(range(first, len(self))), make), first + 1):
+            self._consumed = (epoch, consumed)
             if len(batch):  # else all of its clips are damaged
                 yield batch
             del batch  # its memory can be used again once the consumer has let go of it
@@ -239,7 +258,8 @@ class ClipLoader:
         while True:
             excerpts = self._excerpts(rows, draws, part)
             if not len(excerpts.rows):
-                return self._batch(excerpts, torch.zeros(0, self.dataset.num_channels, self.num_samples))
+                shape = (0, self.dataset.num_channels, self.num_samples)
+                return self._batch(excerpts, torch.zeros(shape, device=self.device))
             try:
                 return self._batch(excerpts, decoder(excerpts))
             except DamagedClipError as error:
@@ -303,30 +323,29 @@ class ClipLoader:
             return lambda _: on_device
         if self.residency == "memory":
             self._resident = self._resident or self._load_resident()
-        if self._resident is not None or self.backend == "copy":
-            view = self._stream_view if self._resident is None else self._resident.view
-            pool = BufferPool()
-            return lambda threads: CopyDecoder(
-                view, num_channels=dataset.num_channels, device=device, num_threads=threads, pool=pool
-            )
-        if self.backend == "soundfile":
+        if self.backend == "soundfile" and self._resident is None:
             return lambda _: SoundfileDecoder(dataset, device=device, verify=self._verify)
+        pool = BufferPool()
+
+        def filler(threads: int) -> BatchFiller:
+            return BatchFiller(num_channels=dataset.num_channels, device=device, num_threads=threads, pool=pool)
+
+        if self._resident is not None or self.backend == "copy":
+            view = partial(_stream, dataset, self._verify) if self._resident is None else self._resident.view
+            return lambda threads: CopyDecoder(view, filler(threads))
         from tonearm.dataio.decode_dali import DaliDecoder
 
         return lambda threads: DaliDecoder(
-            dataset,
-            batch_size=self.batch_size,
-            num_samples=self.num_samples,
-            device=device,
-            num_threads=threads,
-            verify=self._verify,
+            dataset, filler(threads), batch_size=self.batch_size, num_threads=threads, verify=self._verify
         )
 
     def _load_resident(self) -> ResidentClips:
         return load_resident(self.dataset, num_threads=self._num_threads, verify=self._verify)
 
-    def _stream_view(self, row: int, start: int, num_frames: int) -> Array:
-        return self.dataset.pcm(row, start, num_frames, verify=self._verify)
-
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_lanes": None, "_resident": None}
+
+
+def _stream(dataset: Dataset, verify: Verify, row: int, start: int, num_frames: int) -> Array:
+    """An excerpt of a mapped shard; no method of the loader, which would keep itself alive by it."""
+    return dataset.pcm(row, start, num_frames, verify=verify)

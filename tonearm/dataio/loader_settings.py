@@ -1,5 +1,6 @@
 """A loader's settings, checked before anything is opened."""
 
+import operator
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Literal
@@ -16,11 +17,19 @@ Backend = Literal["auto", "copy", "dali", "soundfile"]
 BACKENDS: tuple[Backend, ...] = ("auto", "copy", "dali", "soundfile")
 
 
-def check_counts(**counts: int | None) -> None:
-    """Refuse numbers below 1, by their names."""
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise RequestError(f"{name} is {count}; it must be at least 1.")
+def integer(name: str, value: int, *, low: int | None = None) -> int:
+    """A plain int of any kind of integer, so that equal settings give equal orders and states.
+
+    Raises:
+        RequestError: it is none, or below ``low``.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise RequestError(f"{name} is {value!r}; it must be an integer.") from None
+    if low is not None and number < low:
+        raise RequestError(f"{name} is {number}; it must be at least {low}.")
+    return number
 
 
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
@@ -50,8 +59,13 @@ def check_weights(dataset: Dataset, *, balanced: bool, weights: Sequence[float] 
 
 def check_device(device: torch.device | str) -> torch.device:
     """The device with its number: which GPU is current belongs to a thread, and batches are made in another."""
-    device = torch.device(device)
-    if device.type != "cuda":
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise RequestError(f"device {device!r}: no such device; it may be cpu, cuda or cuda:N.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise RequestError(f"device {device}: it may be cpu, cuda or cuda:N.")
+    if device.type == "cpu":
         return device
     count = torch.cuda.device_count()
     asked: int | None = device.index

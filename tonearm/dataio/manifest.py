@@ -7,12 +7,11 @@ checked here once: every later stage may rely on unique clip ids, labels in rang
 import hashlib
 import json
 import math
-import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tonearm.errors import ManifestError
 
@@ -109,24 +108,6 @@ class Manifest:
         return sorted(group for group, where in places.items() if len(where) > 1)
 
 
-def find_audio(folder: Path) -> list[Path]:
-    """Every audio file below ``folder`` by its suffix, sorted. Links are followed; what is hidden is left out."""
-    if not folder.is_dir():
-        what = "a file, not a folder" if folder.is_file() else "no such folder"
-        raise ManifestError(f"{folder}: {what}. Give the folder that holds the recordings.")
-    found = []
-    seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # a link that leads back
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in AUDIO_SUFFIXES)
-
-
 def index_labels(names: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
     """Sorted distinct class names, and each entry's position among them."""
     class_names = tuple(sorted(set(names)))
@@ -137,8 +118,8 @@ def index_labels(names: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
 def _check_clip(clip: Clip, num_classes: int, root: Path) -> None:
     for text in (clip.clip_id, clip.path, clip.group, clip.subset):
         _check_text(text, f"clip {clip.clip_id!r}", root)
-    path = PurePosixPath(clip.path)
-    if path.is_absolute() or ".." in path.parts or "\\" in clip.path or not path.name:
+    parts = clip.path.split("/")
+    if clip.path.startswith("/") or ".." in parts or "\\" in clip.path or parts[-1] in ("", "."):
         raise ManifestError(
             f"{root}: clip {clip.clip_id!r} has the path {clip.path!r}, which is not a path inside the dataset. "
             "Paths are relative, with forward slashes and without '..'."
@@ -160,5 +141,5 @@ def _check_clip(clip: Clip, num_classes: int, root: Path) -> None:
 
 def _check_text(text: str, what: str, root: Path) -> None:
     """Names go into fixed-length columns, terminals and pages: control characters have no place in them."""
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+    if not text.isprintable() and any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
         raise ManifestError(f"{root}: {what} contains a control character: {text!r}. Rename it.")

@@ -5,9 +5,11 @@ open another's, and costs a few system calls to make again. So a dataset may hav
 open files.
 """
 
+import errno
 import mmap
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +20,13 @@ from isal import isal_zlib
 
 from tonearm.dataio.columns import Array
 from tonearm.dataio.index import Index, check_size
-from tonearm.dataio.shards import CRC_BLOCK, read_shard
-from tonearm.errors import ShardError
+from tonearm.dataio.shards import CRC_BLOCK, check_seal, read_crc32
+from tonearm.errors import RunError, ShardError
 
 Verify = Literal["first", "always", "never"]
 _MAX_MAPPED = 1024
 _SHARE_OF_OPEN_FILES = 4  # a map holds a file descriptor: a dataset takes a quarter of what the process may have
+_LACKING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the machine's trouble, not the shard's
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class MappedShards:
     def __init__(self, root: Path, index: Index) -> None:
         self.root, self.index = root, index
         self._start()
+        _living.add(self)
 
     def view(self, number: int, start: int, stop: int, *, verify: Verify) -> Array:
         """Bytes [start, stop) of a shard's /audio, a read-only uint8 view.
@@ -84,15 +88,23 @@ class MappedShards:
             known.checked[block] = True
 
     def _open(self, number: int) -> tuple[_KnownShard, _Map]:
-        if self._process != os.getpid():
-            self._start()
         with self._lock:
             known = self._known.get(number)
-            if known is None:
-                known = self._known[number] = self._read(number)
             mapped = self._maps.get(number)
-            if mapped is None:
-                mapped = self._maps[number] = _map(known)
+            if known is None or mapped is None:
+                try:
+                    known = self._known.setdefault(number, known or self._read(number))
+                    mapped = self._maps[number] = _map(known)
+                except ShardError:
+                    raise
+                except OSError as error:
+                    path = self.root / self.index.shards[number].file
+                    if error.errno in _LACKING:
+                        raise RunError(
+                            f"{path}: cannot be opened ({error.strerror}). Close other files or raise the limit "
+                            "(ulimit -n), or use fewer processes."
+                        ) from error
+                    raise ShardError(f"{path}: cannot be read ({error.strerror}).") from error
                 if len(self._maps) > self._max_mapped:
                     self._maps.popitem(last=False)  # views of it that are still in use keep it alive
             else:
@@ -100,20 +112,16 @@ class MappedShards:
             return known, mapped
 
     def _read(self, number: int) -> _KnownShard:
+        """Open a shard by its seal, which must be the one that the index knows: HDF5 need not parse it."""
         entry = self.index.shards[number]
-        shard = read_shard(check_size(self.root, entry))
-        self.index.check_shard(shard, number)
-        return _KnownShard(
-            shard.path,
-            entry.num_bytes,
-            shard.audio_offset,
-            shard.audio_nbytes,
-            shard.crc32,
-            np.zeros(len(shard.crc32), np.bool_),
-        )
+        path = check_size(self.root, entry)
+        sealed = check_seal(path)
+        if sealed[:2] != (entry.audio_offset, entry.audio_nbytes) or sealed.metadata_sha256 != entry.metadata_sha256:
+            raise ShardError(f"{path}: not the shard that the index describes. Delete it and pack again.")
+        crc32 = read_crc32(path, sealed)
+        return _KnownShard(path, entry.num_bytes, *sealed[:2], crc32, np.zeros(len(crc32), np.bool_))
 
     def _start(self) -> None:
-        self._process = os.getpid()
         self._lock = threading.Lock()
         self._known: dict[int, _KnownShard] = {}
         self._maps: OrderedDict[int, _Map] = OrderedDict()
@@ -124,17 +132,12 @@ class MappedShards:
 
 
 def _map(known: _KnownShard) -> _Map:
-    try:
-        with known.path.open("rb") as file:
-            # a file that became shorter since it was read would end the process when its missing pages are touched
-            size = os.fstat(file.fileno()).st_size
-            if size != known.num_bytes:
-                raise ShardError(f"{known.path}: {size} bytes, but {known.num_bytes} were packed. Pack it again.")
-            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except ShardError:
-        raise
-    except OSError as error:
-        raise ShardError(f"{known.path}: cannot be opened ({error.strerror}).") from error
+    with known.path.open("rb") as file:
+        # a file that became shorter since it was read would end the process when its missing pages are touched
+        size = os.fstat(file.fileno()).st_size
+        if size != known.num_bytes:
+            raise ShardError(f"{known.path}: {size} bytes, but {known.num_bytes} were packed. Pack it again.")
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return _Map(memory, np.frombuffer(memory, np.uint8, count=known.audio_nbytes, offset=known.audio_offset))
 
 
@@ -145,3 +148,16 @@ def _max_mapped() -> int:
         return _MAX_MAPPED
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _MAX_MAPPED if limit == resource.RLIM_INFINITY else max(1, min(_MAX_MAPPED, limit // _SHARE_OF_OPEN_FILES))
+
+
+_living: "weakref.WeakSet[MappedShards]" = weakref.WeakSet()
+
+
+def _start_after_fork() -> None:
+    """A child begins anew: the lock may be held by a thread that only the parent has."""
+    for shards in list(_living):
+        shards._start()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_after_fork)

@@ -34,10 +34,11 @@ def weighted_order(weights: Array, *, seed: int, epoch: int) -> Array:
     """
     generator = numpy_generator(seed, epoch, "weighted order")
     population = generator.permutation(len(weights))  # neighbours compete for a draw, so they differ by epoch
-    ends = np.cumsum(weights[population], dtype=np.float64)
-    marks = (np.arange(len(weights)) + generator.random()) * (ends[-1] / len(weights))
-    drawn = population[np.searchsorted(ends, marks, side="right").clip(max=_last_positive(weights[population]))]
-    ordered: Array = generator.permutation(drawn)
+    ends = np.cumsum(weights[population] / weights.max(), dtype=np.float64)
+    # marks stand at u, u + 1, u + 2 … shares; up to its end, a clip has seen as many of them
+    seen = np.ceil(ends * (len(weights) / ends[-1]) - generator.random()).astype(np.int64).clip(0, len(weights))
+    seen[ends == ends[-1]] = len(weights)  # whatever was lost by rounding
+    ordered: Array = generator.permutation(np.repeat(population, np.diff(seen, prepend=0)))
     return ordered
 
 
@@ -56,10 +57,12 @@ def window_order(rows: Array, shard: Array, *, window_shards: int, seed: int, ep
         The same rows in another order.
     """
     generator = numpy_generator(seed, epoch, "window order")
-    numbers, place = np.unique(shard, return_inverse=True)
-    window = generator.permutation(len(numbers))[place] // window_shards
+    present = np.bincount(shard) > 0
+    count = int(present.sum())
+    window = (generator.permutation(count) // window_shards)[np.cumsum(present) - 1]  # of each shard
     shuffled = generator.permutation(len(rows))
-    ordered: Array = rows[shuffled[np.argsort(window[shuffled], kind="stable")]]
+    keys = window[shard[shuffled]].astype(np.min_scalar_type(count))  # NumPy sorts 16 bits in linear time
+    ordered: Array = rows[shuffled[np.argsort(keys, kind="stable")]]
     return ordered
 
 
@@ -105,8 +108,3 @@ def batch_part(step: int, num_positions: int, *, batch_size: int, rank: int, wor
     """The positions that one rank takes in one step; empty where a last step has too few for all ranks."""
     start = min((step * world_size + rank) * batch_size, num_positions)
     return slice(start, min(start + batch_size, num_positions))
-
-
-def _last_positive(weights: Array) -> int:
-    """The last place with a weight: rounding must not push a draw onto a clip whose weight is zero."""
-    return int(np.flatnonzero(weights)[-1])

@@ -3,98 +3,127 @@
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.metadata import version
 
 import h5py
 import soundfile
 
 import tonearm
-from tonearm.dataio.audio_file import Probe, probe
+from tonearm.dataio.audio_file import Probe, check_length, probe
 from tonearm.dataio.manifest import Clip, Manifest
+from tonearm.dataio.planned import PlannedClip as PlannedClip
+from tonearm.dataio.planned import Reject as Reject
+from tonearm.dataio.planned import ShardTask as ShardTask
+from tonearm.dataio.recording import is_excerpt, length_is_certain, place_clip
 from tonearm.dataio.shards import DatasetHeader
 from tonearm.errors import AudioError, RequestError
 
 MAX_SHARD_BYTES = 256 << 20
 MIN_SHARD_BYTES = 16 << 20
+_MANY_SHARDS = 12  # as long as they are smaller than the largest: 2, 3, 4, 6 and 12 workers get equal shares
 _DECODED_BY_DALI = frozenset({"WAV", "WAVEX", "FLAC", "OGG"})
+_THREADS = 8  # hide the latency of a disk
+_FILES_A_TASK = 64
 
 
-@dataclass(frozen=True)
-class Reject:
-    """A clip that was left out, and why."""
+def probe_all(manifest: Manifest) -> tuple[list[PlannedClip], list[Reject]]:
+    """Read the header of every file once; clips come out in the manifest's order."""
+    paths = list(dict.fromkeys(clip.path for clip in manifest.clips))
 
-    clip_id: str
-    path: str
-    reason: str
+    def judge(part: Sequence[str]) -> list[Probe | str]:
+        found: list[Probe | str] = []
+        for path in part:
+            try:
+                found.append(probe(manifest.root / path))
+            except AudioError as error:
+                found.append(str(error))
+        return found
 
-
-def probe_all(manifest: Manifest) -> tuple[dict[str, Probe], list[Reject]]:
-    """Read every header; a few threads hide the disk's latency."""
-
-    def judge(clip: Clip) -> Probe | str:
-        try:
-            return probe(manifest.root / clip.path)
-        except AudioError as error:
-            return str(error)
-
-    probes: dict[str, Probe] = {}
-    rejects = []
-    with ThreadPoolExecutor(8) as threads:
-        for clip, result in zip(manifest.clips, threads.map(judge, manifest.clips), strict=True):
-            if isinstance(result, Probe):
-                probes[clip.clip_id] = result
-            else:
-                rejects.append(Reject(clip.clip_id, clip.path, result))
-    return probes, rejects
-
-
-def check_source(manifest: Manifest, probes: dict[str, Probe], rate: int, num_channels: int) -> None:
-    """Refuse codec ``source`` for files that DALI cannot take as they are, naming them."""
-    offenders = []
+    parts = [paths[start : start + _FILES_A_TASK] for start in range(0, len(paths), _FILES_A_TASK)]
+    headers: dict[str, Probe | str] = {}
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for part, found in zip(parts, threads.map(judge, parts), strict=True):
+            headers.update(zip(part, found, strict=True))
+    planned, rejects = [], []
     for clip in manifest.clips:
-        p = probes.get(clip.clip_id)
-        if p and (p.container not in _DECODED_BY_DALI or (p.sample_rate, p.num_channels) != (rate, num_channels)):
-            offenders.append(f"{clip.path} ({p.container}, {p.sample_rate} Hz, {p.num_channels} channels)")
-    if offenders:
-        shown = "; ".join(offenders[:5]) + (f" and {len(offenders) - 5} more" if len(offenders) > 5 else "")
+        try:
+            planned.append(_plan_clip(clip, headers[clip.path]))
+        except AudioError as error:
+            rejects.append(Reject(clip.clip_id, clip.path, str(error)))
+    return planned, rejects
+
+
+def _plan_clip(clip: Clip, header: Probe | str) -> PlannedClip:
+    if isinstance(header, str):
+        raise AudioError(header)
+    num_frames = header.num_frames
+    if is_excerpt(clip):
+        if not length_is_certain(header) and clip.end_seconds is not None:  # judged when it is decoded
+            num_frames = max(num_frames, round(clip.end_seconds * header.sample_rate))
+        num_frames = place_clip(clip, sample_rate=header.sample_rate, num_frames=num_frames)[1]
+    check_length(num_frames, header.num_channels)
+    return PlannedClip(clip, header, num_frames)
+
+
+def check_source(planned: Iterable[PlannedClip], sample_rate: int, num_channels: int) -> None:
+    """Refuse codec ``source`` for clips that DALI cannot take as their files are, naming them."""
+    excerpts, offenders = [], []
+    for item in planned:
+        clip, header = item.clip, item.header
+        if is_excerpt(clip):
+            end = "its end" if clip.end_seconds is None else f"{clip.end_seconds:g} s"
+            excerpts.append(f"{clip.clip_id} ({clip.path} from {clip.start_seconds:g} s to {end})")
+        kind = header.sample_rate, header.num_channels
+        if header.container not in _DECODED_BY_DALI or kind != (sample_rate, num_channels):
+            offenders.append(f"{clip.path} ({header.container}, {kind[0]} Hz, {kind[1]} channels)")
+    if excerpts:
         raise RequestError(
-            f"codec source keeps the files' own bytes, so every file must be WAV, FLAC or Ogg at {rate} Hz with "
-            f"{num_channels} channel(s). These are not: {shown}. Pack with --codec flac or pcm16 instead."
+            f"codec source keeps whole files, but these clips are parts of one: {_some(excerpts)}. Pack with --codec "
+            "flac or pcm16 instead."
+        )
+    if offenders:
+        raise RequestError(
+            f"codec source keeps the files' own bytes, so every file must be WAV, FLAC or Ogg at {sample_rate} Hz with "
+            f"{num_channels} channel(s). These are not: {_some(offenders)}. Pack with --codec flac or pcm16 instead."
         )
 
 
-def cut(manifest: Manifest, probes: dict[str, Probe], codec: str, rate: int, num_channels: int,
-         shard_bytes: int | None) -> list[list[tuple[Clip, Probe]]]:  # fmt: skip
+def cut(planned: Sequence[PlannedClip], codec: str, sample_rate: int, num_channels: int,
+        shard_bytes: int | None) -> list[list[PlannedClip]]:  # fmt: skip
     """Cut the readable clips into shards by the size that their headers promise (for flac: before compression)."""
-    sized = []
-    for clip in manifest.clips:
-        if p := probes.get(clip.clip_id):
-            pcm = 2 * num_channels * -(-p.num_frames * rate // p.sample_rate)
-            sized.append((clip, p, p.num_bytes if codec == "source" else pcm))
-    total = sum(size for *_, size in sized)
-    limit = shard_bytes or min(MAX_SHARD_BYTES, max(MIN_SHARD_BYTES, -(-total // 8)))
+    sizes = [item.packed_bytes(codec, sample_rate, num_channels) for item in planned]
+    total = sum(sizes)
+    limit = shard_bytes or min(MAX_SHARD_BYTES, max(MIN_SHARD_BYTES, -(-total // _MANY_SHARDS)))
     num_parts = -(-total // limit)
-    parts: dict[int, list[tuple[Clip, Probe]]] = defaultdict(list)
+    parts: dict[int, list[PlannedClip]] = defaultdict(list)
     start = 0
-    for clip, p, size in sized:
-        parts[start * num_parts // total].append((clip, p))  # equal shares of the bytes; a giant clip leaves gaps
+    for item, size in zip(planned, sizes, strict=True):
+        parts[start * num_parts // total].append(item)  # equal shares of the bytes; a giant clip leaves gaps
         start += size
     return list(parts.values())
 
 
-def fingerprint(header: DatasetHeader, parts: list[list[tuple[Clip, Probe]]]) -> str:
+def fingerprint(header: DatasetHeader, parts: list[list[PlannedClip]]) -> str:
     """A hash of everything that the shards' bytes follow from, as far as headers tell."""
     facts = [
-        header.manifest_sha256,
+        header.manifest_sha256,  # covers where excerpts begin and end
         header.codec,
         header.sample_rate,
         header.num_channels,
         sorted(header.versions.items()),
     ]
-    plan = [[(c.clip_id, p.num_frames, p.sample_rate, p.num_channels, p.num_bytes) for c, p in part] for part in parts]
+    plan = [[_facts(item) for item in part] for part in parts]
     return hashlib.sha256(json.dumps([facts, plan]).encode()).hexdigest()
+
+
+def _facts(item: PlannedClip) -> tuple[str, int, int, int, int, int]:
+    header = item.header
+    return (
+        item.clip.clip_id, item.num_frames, header.num_frames, header.sample_rate, header.num_channels,
+        header.num_bytes,
+    )  # fmt: skip
 
 
 def library_versions() -> dict[str, str]:
@@ -105,3 +134,7 @@ def library_versions() -> dict[str, str]:
         "libsndfile": soundfile.__libsndfile_version__,
         "hdf5": h5py.version.hdf5_version,
     }
+
+
+def _some(names: list[str]) -> str:
+    return "; ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

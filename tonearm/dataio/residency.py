@@ -73,9 +73,15 @@ def load_resident(dataset: Dataset, *, num_threads: int, verify: Verify) -> Resi
         else:
             np.copyto(samples[offsets[row] : offsets[row] + len(clip)], clip, casting="unsafe")
 
+    rows = iter(range(len(dataset)))
+
+    def take_turns() -> None:
+        for row in rows:  # threads share the iterator
+            load(row)
+
     with ThreadPoolExecutor(num_threads, thread_name_prefix="tonearm-load") as threads:
-        for _ in threads.map(load, range(len(dataset))):
-            pass
+        for task in [threads.submit(take_turns) for _ in range(num_threads)]:
+            task.result()
     return ResidentClips(samples, offsets, damaged)
 
 
@@ -103,7 +109,7 @@ class DeviceDecoder:
         return to_waveform(batch)
 
 
-def choose_residency(residency: Residency, dataset: Dataset, device: torch.device, *,
+def choose_residency(residency: Residency, dataset: Dataset, device: torch.device, *, local_ranks: int,
                      memory_bytes: Callable[[torch.device], int | None]) -> Residency:  # fmt: skip
     """What "auto" stands for: the device or memory if the decoded clips fit a quarter of it, else stream.
 
@@ -113,6 +119,7 @@ def choose_residency(residency: Residency, dataset: Dataset, device: torch.devic
         residency: what was asked for.
         dataset: the clips.
         device: where batches go.
+        local_ranks: processes on this machine that each would hold the dataset.
         memory_bytes: tells how much memory a device has, None if it cannot.
 
     Raises:
@@ -127,7 +134,7 @@ def choose_residency(residency: Residency, dataset: Dataset, device: torch.devic
         return "device"
     if device.type == "cpu" and dataset.header.codec == "pcm16":
         return "stream"
-    return "memory" if needed <= (memory_bytes(torch.device("cpu")) or 0) else "stream"
+    return "memory" if needed * local_ranks <= (memory_bytes(torch.device("cpu")) or 0) else "stream"
 
 
 def resident_bytes(dataset: Dataset) -> int:

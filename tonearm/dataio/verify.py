@@ -1,22 +1,38 @@
 """Looking over a packed dataset: what it has, and whether every byte is still the one that was packed."""
 
-import csv
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
-from tonearm.dataio.dataset import open_dataset
+from tonearm.dataio.clip_rows import clips_of
+from tonearm.dataio.columns import Array
 from tonearm.dataio.index import check_size, read_index
-from tonearm.dataio.pack import REJECTS
+from tonearm.dataio.leaks import leaking_groups
+from tonearm.dataio.manifest import NO_FOLD
+from tonearm.dataio.rejects import read_rejects
 from tonearm.dataio.shards import damaged_clips, read_shard
 from tonearm.errors import ShardError
 
 
 class Inspection(BaseModel):
-    """What a packed dataset has; ``model_dump_json`` is what ``--json`` prints."""
+    """What a packed dataset has; ``model_dump_json`` is what ``--json`` prints.
+
+    Attributes:
+        peak: the largest of all clips, 1 is full scale.
+        num_silent: clips whose samples are all zero.
+        num_clipped: samples that lay beyond full scale and were set to it.
+        num_clipped_clips: clips that have such samples.
+        num_rejected: recordings that were left out, with their reasons in ``rejects.csv``.
+        mean_labels, max_labels: a clip.
+        num_leaking_groups: recordings whose clips stand in more than one fold or split.
+        num_packs: how often clips were packed: once, and once more for each append.
+        relabelled: whether the labels, folds … are not all those that were packed.
+        classes, folds, splits, subsets: how many clips each has; -1 and "", for none, are left out.
+        versions: of the libraries that the last pack was made with.
+    """
 
     dataset: str
     codec: str
@@ -31,10 +47,17 @@ class Inspection(BaseModel):
     peak: float
     num_silent: int
     num_clipped: int
+    num_clipped_clips: int
     num_rejected: int
+    mean_labels: float
+    max_labels: int
+    num_leaking_groups: int
+    num_packs: int
+    relabelled: bool
     classes: dict[str, int]
     folds: dict[int, int]
     splits: dict[str, int]
+    subsets: dict[str, int]
     versions: dict[str, str]
 
 
@@ -45,16 +68,16 @@ def inspect_dataset(root: str | Path) -> Inspection:
         RequestError: not a packed dataset.
         ShardError: a damaged index, or one of another format version.
     """
-    dataset = open_dataset(root)
-    index, table = read_index(dataset.root)
-    seconds = table.num_frames / dataset.sample_rate
-    labels = np.bincount(table.label_indices, minlength=len(dataset.class_names))
-    folds, splits = Counter(table.fold.tolist()), Counter(split.decode() for split in table.split.tolist())
+    root = Path(root)
+    index, table = read_index(root)
+    seconds = table.num_frames / index.sample_rate
+    labels_per_clip = np.diff(table.label_indptr)
+    labels = np.bincount(table.label_indices, minlength=len(index.class_names))
     return Inspection(
-        dataset=dataset.header.name,
-        codec=dataset.header.codec,
-        sample_rate=dataset.sample_rate,
-        num_channels=dataset.num_channels,
+        dataset=index.dataset,
+        codec=index.codec,
+        sample_rate=index.sample_rate,
+        num_channels=index.num_channels,
         num_clips=len(table),
         num_shards=len(index.shards),
         num_bytes=sum(entry.num_bytes for entry in index.shards),
@@ -64,12 +87,48 @@ def inspect_dataset(root: str | Path) -> Inspection:
         peak=float(table.peak.max()),
         num_silent=int((table.peak == 0).sum()),
         num_clipped=int(table.num_clipped.sum()),
-        num_rejected=_count_rejects(dataset.root),
-        classes=dict(zip(dataset.class_names, labels.tolist(), strict=True)),
-        folds={fold: folds[fold] for fold in dataset.folds},
-        splits={split: splits[split] for split in dataset.splits},
-        versions=dataset.header.versions,
+        num_clipped_clips=int((table.num_clipped > 0).sum()),
+        num_rejected=len(read_rejects(root)),
+        mean_labels=float(labels_per_clip.mean()),
+        max_labels=int(labels_per_clip.max()),
+        num_leaking_groups=len(leaking_groups(table)),
+        num_packs=len(index.packs),
+        relabelled=index.relabelled,
+        classes=dict(zip(index.class_names, labels.tolist(), strict=True)),
+        folds={fold: count for fold, count in _count(table.fold).items() if fold != NO_FOLD},
+        splits=_count_texts(table.split),
+        subsets=_count_texts(table.subset),
+        versions=index.packs[-1].versions,
     )
+
+
+def list_clips(root: str | Path) -> Iterator[dict[str, Any]]:
+    """Yield what the index says of each clip, in the order of the dataset.
+
+    Returns:
+        clip_id, labels (class names), fold (None for none), split, group, subset, seconds, peak, rms, num_clipped.
+
+    Raises:
+        RequestError: not a packed dataset.
+        ShardError: a damaged index, or one of another format version.
+    """
+    index, table = read_index(Path(root))
+    levels = (table.num_frames / index.sample_rate, table.peak, table.rms, table.num_clipped)
+    for clip, (seconds, peak, rms, num_clipped) in zip(
+        clips_of(table), zip(*(column.tolist() for column in levels), strict=True), strict=True
+    ):
+        yield {
+            "clip_id": clip.clip_id,
+            "labels": [index.class_names[label] for label in clip.labels],
+            "fold": None if clip.fold == NO_FOLD else clip.fold,
+            "split": clip.split,
+            "group": clip.group,
+            "subset": clip.subset,
+            "seconds": round(seconds, 6),
+            "peak": float(f"{peak:.6g}"),
+            "rms": float(f"{rms:.6g}"),
+            "num_clipped": num_clipped,
+        }
 
 
 def verify_dataset(root: str | Path, *, progress: Callable[[int, int], None] | None = None) -> list[str]:
@@ -106,9 +165,10 @@ def verify_dataset(root: str | Path, *, progress: Callable[[int, int], None] | N
     return problems
 
 
-def _count_rejects(root: Path) -> int:
-    path = root / REJECTS
-    if not path.is_file():
-        return 0
-    with path.open(newline="", encoding="utf-8") as file:
-        return sum(1 for _ in csv.DictReader(file))
+def _count(column: Array) -> dict[Any, int]:
+    values, counts = np.unique(column, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _count_texts(column: Array) -> dict[str, int]:
+    return {text.decode(errors="replace"): count for text, count in _count(column).items() if text}

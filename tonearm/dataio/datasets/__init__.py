@@ -4,16 +4,26 @@ import difflib
 from collections.abc import Callable
 from pathlib import Path
 
+from tonearm.dataio.datasets.audioset import read_audioset
 from tonearm.dataio.datasets.csv import read_csv
 from tonearm.dataio.datasets.esc10 import read_esc10
 from tonearm.dataio.datasets.esc50 import read_esc50
 from tonearm.dataio.datasets.folder import read_folder
+from tonearm.dataio.datasets.fsdkaggle2019 import read_fsdkaggle2019
+from tonearm.dataio.datasets.ravdess import read_ravdess
+from tonearm.dataio.datasets.speechcommands import read_speechcommands
+from tonearm.dataio.datasets.urbansound8k import read_urbansound8k
 from tonearm.dataio.manifest import Manifest
 from tonearm.errors import RequestError
 
 LAYOUTS: dict[str, Callable[[Path], Manifest]] = {
-    "esc10": read_esc10,
     "esc50": read_esc50,
+    "esc10": read_esc10,
+    "urbansound8k": read_urbansound8k,
+    "fsdkaggle2019": read_fsdkaggle2019,
+    "audioset": read_audioset,
+    "ravdess": read_ravdess,
+    "speechcommands": read_speechcommands,
     "folder": read_folder,
     "csv": read_csv,
 }
@@ -25,6 +35,9 @@ def read_manifest(layout: str, source: str | Path) -> Manifest:
     Args:
         layout: a key of ``LAYOUTS``.
         source: the dataset's folder, or the CSV file for the layout ``csv``.
+
+    Returns:
+        Its clips; ``notes`` tells what is missing or was left out.
 
     Raises:
         RequestError: no such layout.

@@ -1,28 +1,97 @@
-"""A table of one's own: a CSV with the columns ``path,label`` and, if wanted, ``fold``, ``split`` and ``group``.
+"""A table of one's own: a CSV with the columns ``path`` and ``label``, and others if wanted.
 
-Paths are relative to the folder that the CSV lies in. A fold is a number; a split is train, val or test; clips of one
-recording share a group.
+========================================  ============================================================================
+``path``                                  relative to the folder that the table lies in
+``label`` or ``labels``                   one class, or several with commas between them in one quoted cell
+``fold``                                  a number
+``split``                                 train, val or test
+``group``                                 clips of one recording share it; clips of one file do so anyway
+``subset``                                which part of a dataset that was collected in several ways
+``start_seconds``, ``end_seconds``        an excerpt of the file; empty for its beginning and end
+``clip_id``                               unique; else the path, and ``path#10-15`` where rows share a file
+========================================  ============================================================================
 """
 
+from collections import Counter
 from pathlib import Path
 
-from tonearm.dataio.datasets.tables import integer, read_rows
-from tonearm.dataio.manifest import NO_FOLD, Clip, Manifest, index_labels
+from tonearm.dataio.datasets.tables import integer, label_list, number, read_rows
+from tonearm.dataio.manifest import NO_FOLD, SPLITS, Clip, Manifest
+from tonearm.errors import ManifestError
+
+_OPTIONAL = ("label", "labels", "fold", "split", "group", "subset", "start_seconds", "end_seconds", "clip_id")
 
 
 def read_csv(table: Path) -> Manifest:
-    """Read a CSV of clips; a clip's id is its path."""
-    rows = list(read_rows(table, columns=("path", "label"), optional=("fold", "split", "group")))
-    class_names, labels = index_labels([row["label"] for _, row in rows])
-    clips = tuple(
-        Clip(
-            clip_id=row["path"],
-            path=row["path"],
-            labels=(label,),
-            fold=integer(row["fold"], column="fold", path=table, line=line) if row.get("fold") else NO_FOLD,
-            split=row.get("split", ""),
-            group=row.get("group", ""),
+    """Read a CSV of clips, in its order; classes are sorted by name."""
+    rows = list(read_rows(table, columns=("path",), optional=_OPTIONAL))
+    labels = _read_labels(table, rows)
+    class_names = tuple(sorted({name for names in labels for name in names}))
+    position = {name: index for index, name in enumerate(class_names)}
+    num_rows = Counter(row["path"] for _, row in rows)
+    # Of several excerpts of a file, one may name the group: a random split must not part the others from it.
+    group_of = {row["path"]: row["path"] for _, row in rows if num_rows[row["path"]] > 1}
+    group_of |= {row["path"]: row["group"] for _, row in reversed(rows) if row.get("group")}
+    line_of: dict[str, int] = {}
+    clips = []
+    for (line, row), names in zip(rows, labels, strict=True):
+        path, split = row["path"], row.get("split", "")
+        start, end = _read_excerpt(table, line, row)
+        clip_id = row.get("clip_id") or (_excerpt_id(path, start, end) if num_rows[path] > 1 else path)
+        if line_of.setdefault(clip_id, line) != line:
+            raise ManifestError(
+                f"{table}, line {line}: the clip {clip_id!r} is there already, in line {line_of[clip_id]}. Take one "
+                "out, or tell them apart in a column clip_id."
+            )
+        if split not in ("", *SPLITS):
+            raise ManifestError(f"{table}, line {line}: the split is {split!r}, allowed are {', '.join(SPLITS)}.")
+        fold = row.get("fold")
+        clips.append(
+            Clip(
+                clip_id=clip_id,
+                path=path,
+                labels=tuple(sorted(position[name] for name in names)),
+                fold=integer(fold, column="fold", path=table, line=line, low=NO_FOLD) if fold else NO_FOLD,
+                split=split,
+                group=row.get("group") or group_of.get(path, ""),
+                subset=row.get("subset", ""),
+                start_seconds=start,
+                end_seconds=end,
+            )
         )
-        for (line, row), label in zip(rows, labels, strict=True)
-    )
-    return Manifest(table.resolve().stem, table.parent, class_names, clips)
+    return Manifest(table.resolve().stem, table.parent, class_names, tuple(clips))
+
+
+def _read_labels(table: Path, rows: list[tuple[int, dict[str, str]]]) -> list[tuple[str, ...]]:
+    there = [column for column in ("label", "labels") if column in rows[0][1]]
+    if len(there) != 1:
+        raise ManifestError(
+            f"{table}: its first line must name exactly one of the columns label and labels; found: "
+            f"{', '.join(rows[0][1])}."
+        )
+    column = there[0]
+    labels = []
+    for line, row in rows:
+        if not row[column]:
+            raise ManifestError(f"{table}, line {line}: the column {column!r} is empty.")
+        several = column == "labels"
+        labels.append(label_list(row[column], column=column, path=table, line=line) if several else (row[column],))
+    return labels
+
+
+def _read_excerpt(table: Path, line: int, row: dict[str, str]) -> tuple[float, float | None]:
+    start_text, end_text = row.get("start_seconds"), row.get("end_seconds")
+    start = number(start_text, column="start_seconds", path=table, line=line) if start_text else 0.0
+    end = number(end_text, column="end_seconds", path=table, line=line) if end_text else None
+    if end is not None and end <= start:
+        raise ManifestError(f"{table}, line {line}: end_seconds must be more than start_seconds, got {start} to {end}.")
+    return start, end
+
+
+def _excerpt_id(path: str, start: float, end: float | None) -> str:
+    return f"{path}#{_plain(start)}-{'' if end is None else _plain(end)}"
+
+
+def _plain(seconds: float) -> str:
+    """As short as it can be told from any other number: 10, 12.5."""
+    return repr(seconds).removesuffix(".0")

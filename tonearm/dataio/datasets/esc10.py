@@ -6,7 +6,8 @@ Reference: K. J. Piczak, "ESC: Dataset for Environmental Sound Classification", 
 import re
 from pathlib import Path
 
-from tonearm.dataio.manifest import Clip, Manifest, find_audio
+from tonearm.dataio.datasets.roots import check_root, list_recordings, not_this_layout, stem
+from tonearm.dataio.manifest import Clip, Manifest
 from tonearm.errors import ManifestError
 
 _FOLDER = re.compile(r"(?P<number>\d{3}) - (?P<name>.+)")
@@ -15,25 +16,20 @@ _FILE = re.compile(r"(?P<fold>[1-5])-(?P<recording>\d+)-(?P<take>[A-Z])")
 
 def read_esc10(root: Path) -> Manifest:
     """Read ESC-10 in its old layout; a group is a Freesound recording, of which several takes may have been cut."""
-    if not root.is_dir():
-        raise ManifestError(
-            f"{root}: no such folder. Give the folder that holds '001 - Dog bark' and the other classes."
-        )
+    check_root(root, holds="'001 - Dog bark' and the other classes")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and _FOLDER.fullmatch(path.name))
     if not folders:
-        raise ManifestError(
-            f"{root}: no class folders such as '001 - Dog bark' in it, so this is not the esc10 layout."
-        )
+        raise not_this_layout(root, "001 - Dog bark", layout="esc10")
     clips = []
     for label, folder in enumerate(folders):
-        for path in find_audio(folder):
-            match = _FILE.fullmatch(path.stem)
+        for path in list_recordings(folder):
+            match = _FILE.fullmatch(stem(path))
             if match is None:
-                raise ManifestError(f"{path}: expected a name such as 1-30226-A.ogg (fold-recording-take).")
+                raise ManifestError(f"{folder / path}: expected a name such as 1-30226-A.ogg (fold-recording-take).")
             clips.append(
                 Clip(
-                    clip_id=path.stem,
-                    path=path.relative_to(root).as_posix(),
+                    clip_id=match[0],
+                    path=f"{folder.name}/{path}",
                     labels=(label,),
                     fold=int(match["fold"]),
                     group=match["recording"],

@@ -2,23 +2,22 @@
 
 from pathlib import Path
 
-from tonearm.dataio.manifest import Clip, Manifest, find_audio, index_labels
+from tonearm.dataio.datasets.roots import check_root, list_recordings
+from tonearm.dataio.manifest import Clip, Manifest, index_labels
 from tonearm.errors import ManifestError
 
 
 def read_folder(root: Path) -> Manifest:
     """Read a folder a class. There are no folds: ``train`` then holds a tenth out at random."""
-    paths = [path.relative_to(root) for path in find_audio(root)]
-    loose = [path for path in paths if len(path.parts) == 1]
+    check_root(root, holds="a folder a class with the recordings in it")
+    paths = list_recordings(root)
+    loose = [path for path in paths if "/" not in path]
     if loose:
         raise ManifestError(
             f"{root}: {loose[0]} lies beside the class folders. Put every recording into its class's folder."
         )
     if not paths:
         raise ManifestError(f"{root}: no recordings in it. The layout is {root}/CLASS/RECORDING.wav.")
-    class_names, labels = index_labels([path.parts[0] for path in paths])
-    clips = tuple(
-        Clip(clip_id=path.as_posix(), path=path.as_posix(), labels=(label,))
-        for path, label in zip(paths, labels, strict=True)
-    )
+    class_names, labels = index_labels([path.partition("/")[0] for path in paths])
+    clips = tuple(Clip(clip_id=path, path=path, labels=(label,)) for path, label in zip(paths, labels, strict=True))
     return Manifest(root.resolve().name or "folder", root, class_names, clips)

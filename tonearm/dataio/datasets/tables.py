@@ -1,11 +1,42 @@
-"""Reading the CSV files that datasets are described by: rows as dictionaries, with errors that name file and line."""
+"""Reading the CSV files that datasets are described by: cells and rows, with errors that name file and line."""
 
 import csv
 import difflib
+import math
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
+from tonearm.dataio.label_cells import split_labels
 from tonearm.errors import ManifestError
+
+
+def read_cells(path: Path, *, comment: str = "") -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, cells without surrounding spaces) of a CSV, except for empty lines and comments.
+
+    Args:
+        path: the file, UTF-8 with or without a byte order mark.
+        comment: what a line begins with that is to be passed over; "" for a format without comments.
+
+    Raises:
+        ManifestError: no such file, not readable, or not a CSV in UTF-8.
+    """
+    if not path.is_file():
+        what = "a folder; name the CSV file" if path.is_dir() else "no such file"
+        raise ManifestError(f"{path}: {what}.")
+    line = 0
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True, skipinitialspace=True)
+            for row in reader:
+                line = reader.line_num
+                cells = [cell.strip() for cell in row]
+                if any(cells) and not (comment and cells[0].startswith(comment)):
+                    yield line, cells
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path}, after line {line}: not a CSV file in UTF-8: {error}.") from error
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}.") from error
 
 
 def read_rows(
@@ -14,42 +45,88 @@ def read_rows(
     """Yield (line number, row) of a CSV with a header; every one of ``columns`` is there and not empty.
 
     Raises:
-        ManifestError: no such file, not text, a column missing, a cell missing, or a column called nearly like one of
-            the ``optional``, which would be overlooked.
+        ManifestError: as for :func:`read_cells`; a column missing or there twice, a cell missing, no rows, or a column
+            called nearly like one of the ``optional``, which would be overlooked.
     """
-    if not path.is_file():
-        what = "a folder; name the CSV file" if path.is_dir() else "no such file"
-        raise ManifestError(f"{path}: {what}.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = set(columns) - set(reader.fieldnames or ())
-            if missing:
-                raise ManifestError(
-                    f"{path}: its first line must name the columns {', '.join(columns)}; "
-                    f"missing: {', '.join(sorted(missing))}; found: {', '.join(reader.fieldnames or ()) or 'nothing'}."
-                )
-            for name in set(reader.fieldnames or ()) - {*columns, *optional}:
-                near = difflib.get_close_matches(name.strip().lower(), optional, n=1, cutoff=0.75)
-                if near:
-                    raise ManifestError(f"{path}: there is a column {name!r}; call it {near[0]!r}, or something else.")
-            for row in reader:
-                cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-                if None in row:
-                    raise ManifestError(
-                        f"{path}, line {reader.line_num}: more cells than columns. Quote cells with commas."
-                    )
-                for column in columns:
-                    if not cells[column]:
-                        raise ManifestError(f"{path}, line {reader.line_num}: the column {column!r} is empty.")
-                yield reader.line_num, cells
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path}: not a CSV file in UTF-8: {error}.") from error
+    lines = read_cells(path)
+    header = next(lines, (0, []))[1]
+    _check_header(path, header, columns=columns, optional=optional)
+    empty = True
+    for line, cells in lines:
+        if len(cells) > len(header):
+            raise ManifestError(f"{path}, line {line}: more cells than columns. Quote cells with commas.")
+        row = dict(zip_longest(header, cells, fillvalue=""))
+        for column in columns:
+            if not row[column]:
+                raise ManifestError(f"{path}, line {line}: the column {column!r} is empty.")
+        empty = False
+        yield line, row
+    if empty:
+        raise ManifestError(f"{path}: no rows below its header. Give the table of a dataset that has clips.")
 
 
-def integer(text: str, *, column: str, path: Path, line: int) -> int:
-    """The integer in a cell."""
+def _check_header(path: Path, header: Sequence[str], *, columns: Sequence[str], optional: Sequence[str]) -> None:
+    found = ", ".join(header) or "nothing"
+    missing = set(columns) - set(header)
+    if missing:
+        raise ManifestError(
+            f"{path}: its first line must name the columns {', '.join(columns)}; "
+            f"missing: {', '.join(sorted(missing))}; found: {found}."
+        )
+    for name in (*columns, *optional):
+        if header.count(name) > 1:
+            raise ManifestError(f"{path}: the column {name!r} is there twice. Keep one of them.")
+    for name in header:
+        near = _near(name, optional) if name not in (*columns, *optional) else None
+        if near:
+            raise ManifestError(f"{path}: there is a column {name!r}; call it {near!r}, or something else.")
+
+
+def _near(name: str, optional: Sequence[str]) -> str | None:
+    """The optional column that was probably meant: spelt alike, or a time called otherwise (start, end_time)."""
+    plain = name.lower().replace(" ", "_").replace("-", "_")
+    alike = difflib.get_close_matches(plain, optional, n=1, cutoff=0.75)
+    alike += [name for name in optional if name.endswith("_seconds") and name.split("_")[0] == plain.split("_")[0]]
+    return alike[0] if alike else None
+
+
+def integer(text: str, *, column: str, path: Path, line: int, low: int | None = None, high: int | None = None) -> int:
+    """The integer in a cell, from ``low`` to ``high``."""
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
         raise ManifestError(f"{path}, line {line}: the column {column!r} must be an integer, got {text!r}.") from None
+    if (low is not None and value < low) or (high is not None and value > high):
+        allowed = f"at least {low}" if high is None else f"{low} to {high}"
+        raise ManifestError(f"{path}, line {line}: the column {column!r} must be {allowed}, got {value}.")
+    return value
+
+
+def number(text: str, *, column: str, path: Path, line: int) -> float:
+    """The number in a cell, finite and not negative."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise ManifestError(f"{path}, line {line}: the column {column!r} must be a number from 0 up, got {text!r}.")
+    return value
+
+
+def file_name(text: str, *, column: str, path: Path, line: int) -> str:
+    """The name of a file in a cell, which has no folders in it."""
+    if "/" in text or "\\" in text or text in (".", ".."):
+        raise ManifestError(
+            f"{path}, line {line}: the column {column!r} must be the name of a file without any folder, got {text!r}."
+        )
+    return text
+
+
+def label_list(text: str, *, column: str, path: Path, line: int) -> tuple[str, ...]:
+    """The labels in a cell, separated by commas; each once, in the order of the cell."""
+    labels = split_labels(text)
+    if not all(labels):
+        raise ManifestError(
+            f"{path}, line {line}: the column {column!r} must be labels with commas between them, got {text!r}."
+        )
+    return tuple(dict.fromkeys(labels))

@@ -1,0 +1,33 @@
+"""Opening very many clips: a real dataset, measured in processes of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from tonearm.benchmarks.opening import OpeningReport, bench_opening, to_markdown
+from tonearm.dataio import open_dataset
+from tonearm.errors import RequestError
+
+
+@pytest.mark.slow
+def test_a_small_one_is_measured_and_kept(tmp_path: Path) -> None:
+    said: list[str] = []
+    report = bench_opening(tmp_path, num_clips=600, num_shards=20, repeats=2, announce=said.append)
+    assert any("packing 600 clips into 20 shards" in line for line in said)
+    assert report.num_shards == 20
+    assert len(open_dataset(next(tmp_path.glob("open-*/packed")))) == 600
+    assert len(report.open_seconds) == len(report.resume_seconds) == 2
+    assert min(report.open_seconds) > 0
+    assert 2**24 < min(report.peak_memory_bytes) < 300e6  # no torch in it
+    assert OpeningReport.model_validate_json(report.model_dump_json()) == report
+    table = to_markdown(report)
+    assert "| open the dataset | " in table
+    assert "600 clips in 20 shards, at most 1024 open files, 2 repeats" in table
+    again = bench_opening(tmp_path, num_clips=600, num_shards=20, repeats=1, announce=said.append)
+    assert again.num_clips == 600
+    assert sum("packing" in line for line in said) == 1
+
+
+def test_numbers_that_make_no_dataset(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="bench open: 10 clips in 20 shards"):
+        bench_opening(tmp_path, num_clips=10, num_shards=20)

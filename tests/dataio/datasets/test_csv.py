@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.dataio.miniatures import table
+from tests.dataio.recordings import RATE, sound, write
+from tonearm.dataio import Manifest, open_dataset, pack_dataset, read_manifest
+from tonearm.dataio.decode_soundfile import decode_clip
+from tonearm.errors import ManifestError
+
+SECONDS = st.none() | st.floats(0, 1e6).map(lambda seconds: round(seconds, 6))
+
+
+def read(tmp_path: Path, *lines: str) -> Manifest:
+    return read_manifest("csv", table(tmp_path / "mine.csv", *lines))
+
+
+def test_optional_columns_are_taken(tmp_path: Path) -> None:
+    manifest = read(
+        tmp_path,
+        "path,label,fold,split,group,subset,clip_id,start_seconds,end_seconds",
+        "x/a.wav,dog,2,train,r1,home,one,,",
+        'x/b.wav,"cat, big",,test,,,,1.5,2',
+    )
+    first, second = manifest.clips
+    assert (first.fold, first.split, first.group, first.subset, first.labels) == (2, "train", "r1", "home", (1,))
+    assert (first.clip_id, first.start_seconds, first.end_seconds) == ("one", 0.0, None)
+    assert (second.fold, second.split, second.group, second.subset, second.labels) == (-1, "test", "", "", (0,))
+    assert (second.clip_id, second.start_seconds, second.end_seconds) == ("x/b.wav", 1.5, 2.0)
+    assert manifest.class_names == ("cat, big", "dog")
+    assert manifest.name == "mine"
+
+
+def test_several_labels_stand_in_one_cell(tmp_path: Path) -> None:
+    manifest = read(tmp_path, "path,labels", 'a.wav,"dog, rain,dog"', "b.wav,rain", '"c.wav","""Speech, male"",dog"')
+    assert manifest.class_names == ("Speech, male", "dog", "rain")
+    assert [clip.labels for clip in manifest.clips] == [(1, 2), (2,), (0, 1)]
+
+
+def test_excerpts_of_a_file_have_ids_of_their_own_and_share_a_group(tmp_path: Path) -> None:
+    manifest = read(
+        tmp_path,
+        "path,label,start_seconds,end_seconds,group",
+        "a/b.wav,dog,10,15,",
+        "a/b.wav,dog,,0.5,",
+        "c.wav,dog,3,,",
+        "d.wav,dog,0,1,",
+        "d.wav,dog,1.25,,studio",
+    )
+    assert [(clip.clip_id, clip.group) for clip in manifest.clips] == [
+        ("a/b.wav#10-15", "a/b.wav"),
+        ("a/b.wav#0-0.5", "a/b.wav"),
+        ("c.wav", ""),
+        ("d.wav#0-1", "studio"),
+        ("d.wav#1.25-", "studio"),
+    ]
+
+
+def test_excerpts_of_a_file_in_two_folds_are_reported(tmp_path: Path) -> None:
+    rows = ("a.wav,dog,0,1,1", "a.wav,dog,1,2,2", "b.wav,dog,0,1,1")
+    assert read(tmp_path, "path,label,start_seconds,end_seconds,fold", *rows).leaks() == ["a.wav"]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(SECONDS, SECONDS), min_size=2, max_size=6, unique=True))
+def test_different_excerpts_never_share_an_id(
+    tmp_path_factory: pytest.TempPathFactory, excerpts: list[tuple[float | None, float | None]]
+) -> None:
+    valid = {
+        (start or 0.0, end)
+        for start, end in excerpts
+        if end is None or end > (start or 0.0)
+    }  # fmt: skip
+    rows = [f"a.wav,dog,{start},{'' if end is None else end}" for start, end in valid]
+    if rows:
+        manifest = read(tmp_path_factory.mktemp("csv"), "path,label,start_seconds,end_seconds", *rows)
+        assert {(clip.start_seconds, clip.end_seconds) for clip in manifest.clips} == valid
+        assert len({clip.clip_id for clip in manifest.clips}) == len(valid)
+
+
+def test_excerpts_are_packed_as_clips_of_their_own(tmp_path: Path) -> None:
+    samples = sound(4 * RATE)
+    write(tmp_path / "long.wav", samples)
+    rows = ("long.wav,dog,0.5,1.5", "long.wav,cat,1.25,", "long.wav,dog,,0.25")
+    pack_dataset(read(tmp_path, "path,label,start_seconds,end_seconds", *rows), tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
+    expected = [samples[RATE // 2 : RATE * 3 // 2], samples[RATE * 5 // 4 :], samples[: RATE // 4]]
+    for row, part in enumerate(expected):
+        assert np.array_equal(decode_clip(dataset, row) * 32_768, part)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na.wav,dog", "missing: path"),
+        ("path,class\na.wav,dog", "exactly one of the columns label and labels; found: path, class"),
+        ("path,label,labels\na.wav,dog,dog", "exactly one of the columns label and labels; found: path, label, labels"),
+        ("path,label\na.wav,", "line 2: the column 'label' is empty"),
+        ("path,labels\na.wav,dog\nb.wav,", "line 3: the column 'labels' is empty"),
+        ('path,labels\na.wav,"dog,,cat"', "line 2: the column 'labels' must be labels with commas between them"),
+        ("path,label\na.wav,dog,extra", "more cells than columns"),
+        ("path,label", "no rows below its header"),
+        ("path,label,Fold\na.wav,dog,1", "there is a column 'Fold'; call it 'fold'"),
+        ("path,label,start,end\na.wav,dog,1,2", "there is a column 'start'; call it 'start_seconds'"),
+        ("path,label,fold\na.wav,dog,x", "line 2: the column 'fold' must be an integer, got 'x'"),
+        ("path,label,fold\na.wav,dog,-2", "line 2: the column 'fold' must be at least -1, got -2"),
+        ("path,label,split\na.wav,dog,dev", "line 2: the split is 'dev', allowed are train, val, test"),
+        ("path,label,end_seconds\na.wav,dog,ten", "line 2: the column 'end_seconds' must be a number from 0 up"),
+        ("path,label,start_seconds,end_seconds\na.wav,dog,5,5", "line 2: end_seconds must be more than start_seconds"),
+        ("path,label\na.wav,dog\na.wav,cat", r"line 3: the clip 'a.wav#0-' is there already, in line 2"),
+        ("path,label,clip_id\na.wav,dog,x\nb.wav,cat,x", "line 3: the clip 'x' is there already, in line 2"),
+        ("path,label\n../a.wav,dog", "not a path inside the dataset"),
+        ("path,label\n/a.wav,dog", "not a path inside the dataset"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        read(tmp_path, text)

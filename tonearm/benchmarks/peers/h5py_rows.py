@@ -1,0 +1,66 @@
+"""Peer: one (clips, time) int16 dataset in one HDF5 file, read by rows in DataLoader workers, as PANNs lays it out.
+
+Each worker opens the file itself, upon its first clip, since an open HDF5 file must not be forked. Settings:
+``workers``; ``samples``, what they hand over: "float32", or "int16" that is converted where it arrives.
+"""
+
+import h5py
+import numpy
+import soundfile
+import torch
+from protocol import FULL_SCALE, Peer, make_once, serve
+from torch.utils.data import DataLoader, Dataset
+
+
+class Rows(Dataset):
+    """Rows of the file as (row, (1, time) tensor)."""
+
+    def __init__(self, path, num_rows, samples):
+        self.path = path
+        self.num_rows = num_rows
+        self.samples = samples
+        self.waveform = None
+
+    def __len__(self):
+        return self.num_rows
+
+    def __getitem__(self, index):
+        if self.waveform is None:
+            self.waveform = h5py.File(self.path, "r")["waveform"]
+        row = torch.from_numpy(self.waveform[index]).unsqueeze(0)
+        if self.samples == "float32":
+            row = row.to(torch.float32).mul_(1 / FULL_SCALE)
+        return index, row
+
+
+class H5pyRows(Peer):
+    """One file for all clips."""
+
+    packages = ("h5py", "torch")
+
+    def prepare(self):
+        """Write the rows, cut or padded with zeros at the end."""
+
+        def make(folder):
+            shape = (len(self.arguments.paths), self.arguments.num_samples)
+            with h5py.File(folder / "waveform.h5", "w") as file:
+                rows = file.create_dataset("waveform", shape, numpy.int16)
+                for place, path in enumerate(self.arguments.paths):
+                    samples, _ = soundfile.read(path, frames=shape[1], dtype="int16")
+                    rows[place, : len(samples)] = samples
+
+        return make_once(self.arguments.folder / "h5py-rows", make)
+
+    def open(self, settings, num_clips):
+        """A DataLoader whose workers stay from pass to pass."""
+        return DataLoader(
+            Rows(self.arguments.folder / "h5py-rows" / "waveform.h5", num_clips, settings["samples"]),
+            batch_size=self.arguments.batch_size,
+            num_workers=settings["workers"],
+            persistent_workers=True,
+            pin_memory=self.arguments.device.type == "cuda",
+        )
+
+
+if __name__ == "__main__":
+    serve(H5pyRows)
