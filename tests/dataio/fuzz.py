@@ -1,15 +1,17 @@
 """Damaging a packed dataset in thousands of ways, each tried in a process of its own with a time limit.
 
-``python -m tests.dataio.fuzz FOLDER NUMBER SEED`` mutates copies of the datasets in FOLDER (see :func:`prepare`) and
-prints one line of JSON: how many mutations were refused, how many harmless, and which were neither. Two kinds:
+``python -m tests.dataio.fuzz FOLDER NUMBER SEED KIND …`` mutates copies of the datasets in FOLDER (see :func:`prepare`)
+and prints one line of JSON: how many mutations were refused, how many harmless, and which were neither. The kinds:
 
 - damage: bytes flipped, zeroed, cut off, moved or added anywhere. It must be refused, or every sample must be right.
 - lies: well-formed files with wrong contents (negative sizes, wrong dtypes, odd attributes, places beyond the end),
   sealed and hashed again as if they were true. They must be refused or make sense of another kind; no crash, no hang,
   no other error.
+- streams: encoded clips changed, with their CRCs made to agree, so that what is wrong reaches every decoder.
 """
 
 import hashlib
+import importlib
 import json
 import os
 import resource
@@ -20,6 +22,8 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
@@ -28,13 +32,14 @@ import numpy as np
 from tests.dataio.recordings import folder_of
 from tonearm.dataio import open_dataset, pack_dataset, read_manifest
 from tonearm.dataio.decode_soundfile import decode_clip
-from tonearm.dataio.shards import SEAL_BYTES, Seal, check_seal, read_shard, seal, seal_line
+from tonearm.dataio.shards import SEAL_BYTES, Seal, block_crcs, check_seal, read_shard, seal, seal_line
 from tonearm.dataio.verify import inspect_dataset, verify_dataset
 from tonearm.errors import RequestError, ShardError
 
 TIME_LIMIT_SECONDS = 20
-MEMORY_LIMIT_BYTES = 4 << 30
+MEMORY_LIMIT_BYTES = 16 << 30  # of addresses: torch and DALI take many
 REFUSED, HARMLESS, WRONG_SAMPLE, WRONG_ERROR = range(4)
+Mutator = Callable[[Path, np.random.Generator], str]
 ODD_INTEGERS = (-1, 0, 1, 7, 63, 64, 2**31 - 1, -(2**31), 2**62, -(2**63), 10**18)
 ODD_TEXTS = ("", "..", "../../x", "\x00", "\x1b[2J", "x" * 100_000, "é", "shard-00000.h5", "nan", "1" * 64)
 
@@ -114,6 +119,28 @@ def lie(root: Path, generator: np.random.Generator) -> str:
             seal(path, *places)
     _hash_again(root)
     return f"{path.name} {what}"
+
+
+def stream(root: Path, generator: np.random.Generator) -> str:
+    """Change an encoded clip, its beginning above all, and make its CRC agree."""
+    path = sorted(root.glob("shard-*.h5"))[generator.integers(2)]
+    shard = read_shard(path)
+    clip = generator.integers(len(shard.table))
+    start, size = int(shard.table.offset[clip]), int(shard.table.size[clip])
+    with h5py.File(path, "r+") as file:
+        audio = file["audio"][:]
+        for _ in range(generator.integers(1, 5)):
+            place = int(size * generator.random() ** (8 if generator.integers(2) else 1))
+            audio[start + place] = generator.integers(256)
+        if generator.integers(4) == 0:  # FLAC's header announces 2**36 samples at most
+            audio[start + 21 : start + 26] = 255
+        file["audio"][:] = audio
+        file["crc32"][:] = block_crcs(audio.view(np.uint8))
+        places = _places(file)
+    assert places is not None
+    seal(path, *places)
+    _hash_again(root)
+    return f"clip {clip} of {path.name}"
 
 
 def _lie_in_column(file: h5py.File, generator: np.random.Generator) -> str:
@@ -243,6 +270,20 @@ def examine(root: Path, expected: list[np.ndarray], *, samples_count: bool) -> i
     return outcome
 
 
+def load(root: Path) -> int:
+    """Load a dataset by every backend that decodes."""
+    from tonearm.dataio import ClipLoader
+
+    outcome = HARMLESS
+    for backend in ("soundfile", "dali") if find_spec("nvidia") else ("soundfile",):
+        loader = ClipLoader(open_dataset(root), batch_size=4, backend=backend, residency="stream", on_corrupt="skip")  # type: ignore[arg-type]
+        batches = list(loader)
+        assert sum(map(len, batches)) + len(loader.damaged) == len(loader.dataset)
+        if loader.damaged:
+            outcome = REFUSED
+    return outcome
+
+
 def in_a_process(work: Callable[[], int]) -> int | str:
     """The outcome of ``work`` in a forked process, or in words how that ended."""
     sys.stdout.flush()
@@ -266,8 +307,12 @@ def in_a_process(work: Callable[[], int]) -> int | str:
     return os.WEXITSTATUS(status)
 
 
-def main(folder: Path, number: int, seed: int) -> None:
+def main(folder: Path, number: int, seed: int, mutators: list[Mutator]) -> None:
     """Try ``number`` mutations and print what came of them."""
+    if stream in mutators:  # imported once for all children; DALI's own threads must not have begun before a fork
+        importlib.import_module("tonearm.dataio.loader")
+        if find_spec("nvidia"):
+            importlib.import_module("tonearm.dataio.decode_dali")
     expected = {}
     for codec in ("pcm16", "flac"):
         with np.load(folder / f"{codec}.npz") as kept:
@@ -278,13 +323,18 @@ def main(folder: Path, number: int, seed: int) -> None:
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
         for each in range(number):
             generator = np.random.default_rng([seed, each])
-            codec = ("pcm16", "flac")[each % 2]
-            mutate = damage if each % 3 else lie
+            mutate = mutators[each % len(mutators)]
+            codec = "flac" if mutate is stream else ("pcm16", "flac")[each % 2]
             root = Path(scratch) / "dataset"
             shutil.rmtree(root, ignore_errors=True)
             shutil.copytree(folder / codec, root)
             what = mutate(root, generator)
-            outcome = in_a_process(lambda: examine(root, expected[codec], samples_count=mutate is damage))  # noqa: B023
+            use = (
+                partial(load, root)
+                if mutate is stream
+                else partial(examine, root, expected[codec], samples_count=mutate is damage)
+            )
+            outcome = in_a_process(use)
             counts[f"{mutate.__name__}: {('refused', 'harmless')[outcome]}" if outcome in (0, 1) else "failed"] += 1
             if outcome not in (REFUSED, HARMLESS):
                 words = {WRONG_SAMPLE: "a wrong sample", WRONG_ERROR: "another error"}.get(outcome, outcome)  # type: ignore[arg-type]
@@ -293,4 +343,5 @@ def main(folder: Path, number: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    kinds: dict[str, Mutator] = {"damage": damage, "lie": lie, "stream": stream}
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), [kinds[word] for word in sys.argv[4:]])

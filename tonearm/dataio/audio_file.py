@@ -190,13 +190,24 @@ def read_bytes(path: Path) -> bytes:
         raise AudioError(f"cannot be read ({error.strerror})") from error
 
 
-def decode_bytes(payload: bytes) -> np.ndarray[Any, Any]:
+def decode_bytes(payload: bytes, *, num_frames: int) -> np.ndarray[Any, Any]:
     """Decode an encoded clip held in memory to float32 (frames, channels).
 
+    Args:
+        payload: the encoded clip.
+        num_frames: what its header must announce, so that a damaged one does not claim all memory.
+
     Raises:
-        AudioError: it does not decode.
+        AudioError: it does not decode, or announces another length.
     """
-    return _decode(io.BytesIO(payload), "float32")
+    try:
+        with soundfile.SoundFile(io.BytesIO(payload)) as file:
+            if file.frames != num_frames:
+                raise AudioError(f"its header announces {file.frames} frames, not {num_frames}")
+            samples: np.ndarray[Any, Any] = file.read(dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise AudioError(f"does not decode ({_plain(error)})") from error
+    return samples
 
 
 def encode_flac(samples: np.ndarray[Any, Any], sample_rate: int) -> bytes:

@@ -22,7 +22,7 @@ def decode_clip(dataset: Dataset, row: int, *, verify: Verify = "first") -> Arra
     if dataset.header.codec == "pcm16":
         return dataset.pcm(row, 0, frames, verify=verify).astype(np.float32) / FULL_SCALE
     try:
-        samples = decode_bytes(dataset.payload(row, verify=verify).tobytes())
+        samples = decode_bytes(dataset.payload(row, verify=verify).tobytes(), num_frames=frames)
     except AudioError as error:
         message = f"{dataset.where_is(row)}: {error}. Delete the shard and pack again."
         raise DamagedClipError(message, row) from error

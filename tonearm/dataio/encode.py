@@ -40,7 +40,7 @@ class ClipEncoder:
         path, wanted = self._root / item.clip.path, self._header
         if wanted.codec == "source":
             content = read_bytes(path)
-            decoded = decode_bytes(content)  # from memory, as the loader will
+            decoded = decode_bytes(content, num_frames=item.header.num_frames)  # from memory, as the loader will
             judge(decoded, item.header, path)
             return self._describe(_put(np.frombuffer(content, np.uint8), room), decoded, 1.0, 0)
         as_it_is = item.header.subtype, item.header.sample_rate, item.header.num_channels
