@@ -27,6 +27,7 @@ from tonearm.dataio import (
 from tonearm.dataio.clip_rows import clips_of
 from tonearm.dataio.decode_soundfile import decode_clip
 from tonearm.dataio.index import read_index
+from tonearm.dataio.pack_progress import PackProgress
 from tonearm.dataio.verify import inspect_dataset, verify_dataset
 from tonearm.errors import RequestError, RunError
 
@@ -146,9 +147,9 @@ def test_interrupted_the_dataset_is_what_it_was_and_the_same_append_goes_on(out:
     before = (out / "index.json").read_bytes()
     for at in (0, 4, 8):
 
-        def stop(done: int, total: int, at: int = at) -> None:
-            assert total == 12
-            if done > at:
+        def stop(now: PackProgress, at: int = at) -> None:
+            assert now.clips_total == 12
+            if now.clips_done > at:
                 raise Stop
 
         with pytest.raises(Stop):

@@ -153,7 +153,7 @@ def test_a_worker_that_is_killed_alone_is_one_paragraph(
     with pytest.raises(
         RunError, match=r"a packing process died \(exit status -9\), out of memory perhaps. Run it again"
     ):
-        pack_dataset(manifest, tmp_path / "out", watch=kill_one, **settings)  # type: ignore[arg-type]
+        pack_dataset(manifest, tmp_path / "out", progress=kill_one, **settings)  # type: ignore[arg-type]
     assert len(processes) == 2
     assert all(process.poll() is not None for process in processes)
     assert not list((tmp_path / "out").glob(".*"))

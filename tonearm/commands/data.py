@@ -55,7 +55,7 @@ def pack(
     with progress_bar("packing", unit="clips", quiet=as_json) as progress:
         summary = pack_dataset(
             manifest, out, codec=codec, sample_rate=sample_rate, num_channels=channels, num_workers=num_workers,
-            shard_bytes=shard_bytes, on_error=on_error, watch=_watch(progress),
+            shard_bytes=shard_bytes, on_error=on_error, progress=_pack_progress(progress),
         )  # fmt: skip
     if as_json:
         print_json(asdict(summary))
@@ -85,7 +85,8 @@ def append(
     with progress_bar("appending", unit="clips", quiet=as_json) as progress:
         summary = append_dataset(
             manifest, data, num_workers=workers or available_cores(),
-            shard_bytes=None if shard_mib is None else shard_mib << 20, on_error=on_error, watch=_watch(progress),
+            shard_bytes=None if shard_mib is None else shard_mib << 20, on_error=on_error,
+            progress=_pack_progress(progress),
         )  # fmt: skip
     if as_json:
         print_json(asdict(summary))
@@ -206,7 +207,7 @@ def _read(layout: str, source: Path) -> "Manifest":
     return manifest
 
 
-def _watch(report: Report | None) -> Callable[["PackProgress"], None] | None:
+def _pack_progress(report: Report | None) -> Callable[["PackProgress"], None] | None:
     if report is None:
         return None
     return lambda now: report(now.clips_done, now.clips_total, now.bytes_done, now.bytes_total)

@@ -16,7 +16,7 @@ from tonearm.dataio.leaks import leaking_groups
 from tonearm.dataio.lock import locked_folder
 from tonearm.dataio.manifest import Manifest
 from tonearm.dataio.pack import check_request, unreadable
-from tonearm.dataio.pack_progress import PackProgress, Progress, Watch
+from tonearm.dataio.pack_progress import Progress
 from tonearm.dataio.plan import Reject, ShardTask, check_source, cut, fingerprint, library_versions, probe_all
 from tonearm.dataio.rejects import REJECTS, read_rejects, write_rejects
 from tonearm.dataio.shard_tasks import PackedShards, pack_shards
@@ -65,7 +65,6 @@ def append_dataset(
     on_error: str = "quarantine",
     executor: Executor | None = None,
     progress: Progress | None = None,
-    watch: Watch | None = None,
 ) -> AppendSummary:
     """Pack the clips of ``manifest`` that a packed dataset does not have yet, or finish an append that was interrupted.
 
@@ -77,7 +76,7 @@ def append_dataset(
     Args:
         manifest: the clips, from :func:`tonearm.dataio.read_manifest`.
         out: the packed dataset.
-        num_workers, shard_bytes, on_error, executor, progress, watch: as for :func:`tonearm.dataio.pack_dataset`.
+        num_workers, shard_bytes, on_error, executor, progress: as for :func:`tonearm.dataio.pack_dataset`.
 
     Returns:
         What was done. Where ``num_clips`` is 0 nothing was changed, but for what ``rejects.csv`` says.
@@ -88,13 +87,6 @@ def append_dataset(
         ShardError: the dataset's index is damaged.
         RunError: a clip cannot be read and ``on_error`` is "fail", or the disk is full.
     """
-
-    def report(now: PackProgress) -> None:
-        if progress is not None:
-            progress(now.clips_done, now.clips_total)
-        if watch is not None:
-            watch(now)
-
     out = Path(out)
     read_index(out)  # a folder that is no dataset is not locked either
     with locked_folder(out, what="append"):
@@ -104,7 +96,7 @@ def append_dataset(
         packed = PackedShards([], [], 0, ())
         rejects: list[Reject] = []
         if new is not None:
-            packed, rejects = _pack(new, index, out, num_workers, shard_bytes, on_error, executor, report)
+            packed, rejects = _pack(new, index, out, num_workers, shard_bytes, on_error, executor, progress)
             tried = {clip.clip_id for clip in new.clips}
             write_rejects(out, [*(old for old in read_rejects(out) if old.clip_id not in tried), *rejects])
         tables = [shard.table for shard in packed.shards]
@@ -147,7 +139,7 @@ def _split(manifest: Manifest, index: Index, table: ClipTable) -> tuple[Manifest
 
 
 def _pack(new: Manifest, index: Index, out: Path, num_workers: int, shard_bytes: int | None, on_error: str,
-          executor: Executor | None, report: Watch) -> tuple[PackedShards, list[Reject]]:  # fmt: skip
+          executor: Executor | None, progress: Progress | None) -> tuple[PackedShards, list[Reject]]:  # fmt: skip
     planned, rejects = probe_all(new)
     if rejects and on_error == "fail":
         raise unreadable(rejects, new)
@@ -165,7 +157,7 @@ def _pack(new: Manifest, index: Index, out: Path, num_workers: int, shard_bytes:
     tasks = [ShardTask(new.root, out, header, first + place, tuple(part)) for place, part in enumerate(parts)]
     remove_leftovers(out, _is_ours)
     _check_standing(out, header, first)
-    packed = pack_shards(tasks, num_workers=num_workers, executor=executor, watch=report)
+    packed = pack_shards(tasks, num_workers=num_workers, executor=executor, progress=progress)
     rejects += packed.rejects
     if rejects and on_error == "fail":
         raise unreadable(rejects, new)

@@ -22,18 +22,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from typing import Any
 
 import h5py
 import numpy as np
 
+from tonearm.dataio.shard_layout import ALIGNMENT as ALIGNMENT
+from tonearm.dataio.shard_layout import Array as Array
 from tonearm.errors import ShardError
-
-Array: TypeAlias = np.ndarray[Any, Any]
 
 # codec -> dtype of /audio
 CODECS: dict[str, np.dtype[Any]] = {"pcm16": np.dtype("<i2"), "flac": np.dtype("u1"), "source": np.dtype("u1")}
-ALIGNMENT = 64  # bytes
 
 _DTYPES = {
     "offset": "<i8", "size": "<i8", "num_frames": "<i8", "sample_rate": "<i4", "num_channels": "<i4", "clip_id": "S",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tonearm.dataio.columns import CODECS, Array, ClipTable
-from tonearm.dataio.index import index_sha256, read_index
+from tonearm.dataio.index import read_index
 from tonearm.dataio.mapped_shards import MappedShards, Verify
 from tonearm.dataio.shards import DatasetHeader
 from tonearm.errors import RequestError, ShardError
@@ -165,7 +165,7 @@ def open_dataset(path: str | Path) -> Dataset:
     """
     root = Path(path)
     index, table = read_index(root)
-    return Dataset(root, index.header(), table, index_sha256(root), MappedShards(root, index))
+    return Dataset(root, index.header(), table, index.sha256(), MappedShards(root, index))
 
 
 def _check_known(what: str, wanted: list[Any], known: list[Any], root: Path) -> None:

@@ -111,7 +111,7 @@ def estimate_pack(
     sample = _encode_sample(manifest.root, planned, encoders)
 
     num_bytes = {
-        "pcm16": sum(_pcm_bytes(item, rate, num_channels) for item in planned),
+        "pcm16": sum(item.pcm_bytes(rate, num_channels) for item in planned),
         "source": sum(item.header.num_bytes for item in planned),
     }
     num_bytes["flac"] = round(num_bytes["pcm16"] * sample.num_bytes["flac"] / max(sample.num_bytes["pcm16"], 1))
@@ -194,9 +194,3 @@ def _encode(encoder: ClipEncoder, item: PlannedClip) -> tuple[EncodedClip, float
 
 def _num_samples(item: PlannedClip) -> int:
     return item.num_frames * item.header.num_channels
-
-
-def _pcm_bytes(item: PlannedClip, rate: int, num_channels: int) -> int:
-    """As soxr rounds the length: half up."""
-    source_rate = item.header.sample_rate
-    return 2 * num_channels * ((2 * item.num_frames * rate + source_rate) // (2 * source_rate))

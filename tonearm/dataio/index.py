@@ -79,6 +79,10 @@ class Index(_Strict):
             raise ValueError("two classes have one name")
         return self
 
+    def sha256(self) -> str:
+        """A hash of all of it, and by the hashes in it of all that the dataset holds."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
     def header(self) -> DatasetHeader:
         """What the dataset is by now, with the hashes and versions of its last pack."""
         last = self.packs[-1]
@@ -155,7 +159,7 @@ def replace_index(out: Path, index: Index, table: ClipTable) -> None:
         write_text(out / INDEX_JSON, document.model_dump_json(indent=1) + "\n")
         (out / INDEX_NEXT).replace(out / INDEX_H5)
     except OSError as error:
-        why = error.strerror or str(error).splitlines()[0]
+        why = error.strerror or "HDF5 could not write it; is the disk full?"
         raise RunError(
             f"{out}: the index cannot be written ({why}). Make room, or mend the folder's rights, and run the same "
             "command again."
@@ -261,11 +265,6 @@ def _shard_entry(shard: Shard) -> ShardEntry:
         audio_nbytes=shard.audio_nbytes,
         metadata_sha256=shard.metadata_sha256,
     )
-
-
-def index_sha256(root: Path) -> str:
-    """The SHA-256 of ``index.json``, which covers the content of all shards."""
-    return _sha256(root / INDEX_JSON)
 
 
 def check_size(root: Path, entry: ShardEntry) -> Path:

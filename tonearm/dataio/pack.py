@@ -6,8 +6,6 @@ reason in ``rejects.csv``. A pack that was interrupted is taken up where it stop
 as the same bytes.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -17,13 +15,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tonearm.dataio import index
-from tonearm.dataio.atomic import is_leftover, remove_leftovers, write_text
+from tonearm.dataio.atomic import is_leftover, remove_leftovers
 from tonearm.dataio.columns import CODECS
-from tonearm.dataio.free_space import write_error
 from tonearm.dataio.kept_shards import another_pack
 from tonearm.dataio.lock import LOCK_NAME, locked_folder
 from tonearm.dataio.manifest import Manifest
-from tonearm.dataio.pack_progress import PackProgress, Progress, Watch
+from tonearm.dataio.pack_progress import Progress
 from tonearm.dataio.plan import (
     Reject,
     ShardTask,
@@ -33,11 +30,11 @@ from tonearm.dataio.plan import (
     library_versions,
     probe_all,
 )
+from tonearm.dataio.rejects import REJECTS, write_rejects
 from tonearm.dataio.shard_tasks import pack_shards
 from tonearm.dataio.shards import SHARD_NAME, DatasetHeader
 from tonearm.errors import RequestError, RunError
 
-REJECTS = "rejects.csv"
 _OTHER_FILES = (REJECTS, *index.INDEX_FILES)
 
 
@@ -76,7 +73,6 @@ def pack_dataset(
     on_error: str = "quarantine",
     executor: Executor | None = None,
     progress: Progress | None = None,
-    watch: Watch | None = None,
 ) -> PackSummary:
     """Pack a dataset into shards, or finish a pack that was interrupted.
 
@@ -91,8 +87,7 @@ def pack_dataset(
             still makes twelve shards (of at least 16 MiB) to share out and to resume from.
         on_error: "quarantine" lists unreadable clips in ``rejects.csv`` and goes on; "fail" stops at them.
         executor: runs the tasks in place of our own workers, on a cluster for example.
-        progress: called now and then with (clips done, clips in all).
-        watch: the same with more facts, see :class:`tonearm.dataio.pack_progress.PackProgress`.
+        progress: called now and then with a :class:`tonearm.dataio.pack_progress.PackProgress`.
 
     Returns:
         What was done.
@@ -123,18 +118,12 @@ def pack_dataset(
     header = replace(header, pack_sha256=fingerprint(header, parts))
     tasks = [ShardTask(manifest.root, out, header, number, tuple(part)) for number, part in enumerate(parts)]
 
-    def report(now: PackProgress) -> None:
-        if progress is not None:
-            progress(now.clips_done, now.clips_total)
-        if watch is not None:
-            watch(now)
-
     _make_folder(out)
     with locked_folder(out):
         _check_standing(out, tasks)
         remove_leftovers(out, _is_ours)
         done = pack_shards(
-            tasks, num_workers=num_workers, executor=executor, watch=report,
+            tasks, num_workers=num_workers, executor=executor, progress=progress,
             starting=lambda: (out / index.INDEX_JSON).unlink(missing_ok=True),  # where it stands, the pack is complete
         )  # fmt: skip
         rejects += done.rejects
@@ -142,7 +131,7 @@ def pack_dataset(
             raise unreadable(rejects, manifest)
         order = {clip.clip_id: place for place, clip in enumerate(manifest.clips)}
         rejects.sort(key=lambda reject: order[reject.clip_id])
-        _write_rejects(out, rejects)
+        write_rejects(out, rejects)
         num_clips = sum(len(shard.table) for shard in done.shards)
         if num_clips == 0:
             raise RunError(f"{manifest.root}: none of the {len(manifest)} clips decodes; {out / REJECTS} says why.")
@@ -222,14 +211,3 @@ def _check_standing(out: Path, tasks: list[ShardTask]) -> None:
         raise another_pack(out)
     if any(path.name not in expected for path in out.glob("shard-*.h5")):
         raise another_pack(out)
-
-
-def _write_rejects(out: Path, rejects: list[Reject]) -> None:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["clip_id", "path", "reason"])
-    rows.writerows([reject.clip_id, reject.path, reject.reason] for reject in rejects)
-    try:
-        write_text(out / REJECTS, text.getvalue())
-    except OSError as error:
-        raise write_error(out / REJECTS, error, len(text.getvalue())) from error

@@ -22,5 +22,4 @@ class PackProgress:
     bytes_total: int
 
 
-Progress = Callable[[int, int], None]  # (clips done, clips in all)
-Watch = Callable[[PackProgress], None]
+Progress = Callable[[PackProgress], None]

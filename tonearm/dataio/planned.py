@@ -33,7 +33,8 @@ class PlannedClip:
 
     def pcm_bytes(self, sample_rate: int, num_channels: int) -> int:
         """Its size as 16-bit samples at a rate."""
-        return 2 * num_channels * -(-self.num_frames * sample_rate // self.header.sample_rate)
+        rate = self.header.sample_rate  # soxr rounds the length half up
+        return 2 * num_channels * ((2 * self.num_frames * sample_rate + rate) // (2 * rate))
 
     def packed_bytes(self, codec: str, sample_rate: int, num_channels: int) -> int:
         """What it counts for when shards are cut: its size in the shard, for flac before compression."""

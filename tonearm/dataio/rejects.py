@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tonearm.dataio.atomic import write_text
 from tonearm.dataio.free_space import write_error
-from tonearm.dataio.plan import Reject
+from tonearm.dataio.planned import Reject
 from tonearm.errors import RunError
 
 REJECTS = "rejects.csv"
@@ -39,13 +39,13 @@ def write_rejects(out: Path, rejects: Sequence[Reject]) -> None:
     Raises:
         RunError: the disk is full, or the folder cannot be written to.
     """
-    if (out / REJECTS).exists() and read_rejects(out) == list(rejects):
-        return
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(_COLUMNS)
     rows.writerows([reject.clip_id, reject.path, reject.reason] for reject in rejects)
     try:
+        if (out / REJECTS).exists() and (out / REJECTS).read_bytes() == text.getvalue().encode():
+            return
         write_text(out / REJECTS, text.getvalue())
     except OSError as error:
         raise write_error(out / REJECTS, error, len(text.getvalue())) from error

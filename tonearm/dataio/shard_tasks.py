@@ -13,7 +13,7 @@ from typing import Any
 from tonearm.dataio.atomic import atomic_path
 from tonearm.dataio.free_space import bytes_needed, check_free_space, write_error
 from tonearm.dataio.kept_shards import PackedShard, find_kept
-from tonearm.dataio.pack_progress import PackProgress, Watch
+from tonearm.dataio.pack_progress import PackProgress, Progress
 from tonearm.dataio.planned import Reject, ShardTask
 from tonearm.dataio.shard_writer import complete_shard, find_audio
 from tonearm.dataio.shards import Shard
@@ -45,7 +45,7 @@ def pack_shards(
     *,
     num_workers: int = 1,
     executor: Executor | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
     starting: Callable[[], None] | None = None,
 ) -> PackedShards:
     """Bring about the shards of all tasks, which are of one folder and one dataset. The caller holds the folder's lock.
@@ -54,7 +54,7 @@ def pack_shards(
         tasks: what to pack.
         num_workers: processes, this one among them.
         executor: runs the tasks in place of our own workers.
-        watch: called now and then, by this thread.
+        progress: called now and then, by this thread.
         starting: called before the first shard is written, if one has to be.
 
     Raises:
@@ -68,9 +68,9 @@ def pack_shards(
     bytes_kept = sum(sizes.values()) - sum(sizes[task.number] for task in todo)
 
     def report(clips: int, num_bytes: int) -> None:
-        if watch is not None:
+        if progress is not None:
             total = sum(len(task.clips) for task in tasks), sum(sizes.values())
-            watch(PackProgress(clips_kept + clips, total[0], bytes_kept + num_bytes, total[1]))
+            progress(PackProgress(clips_kept + clips, total[0], bytes_kept + num_bytes, total[1]))
 
     report(0, 0)
     if todo:

@@ -155,11 +155,10 @@ def verify_dataset(root: str | Path, *, progress: Callable[[int, int], None] | N
             index.check_shard(shard, number)
             if not np.array_equal(shard.table.clip_id, table.clip_id[table.shard == number]):
                 raise ShardError(f"{path}: its clips are not those of the index. Delete it and pack again.")
-        except ShardError as error:
-            problems.append(str(error))
-        else:
             damaged = damaged_clips(shard)
             problems += [f"{path}, clip {clip_id!r}: its bytes do not match their CRC-32." for clip_id in damaged]
+        except ShardError as error:
+            problems.append(str(error))
         if progress is not None:
             progress(number + 1, len(index.shards))
     return problems
