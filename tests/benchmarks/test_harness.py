@@ -182,7 +182,7 @@ def test_a_contestant_that_loses_clips_has_no_figure(world: World) -> None:
         (["A", "A"], None, 1, 1, "two contestants are called 'A'"),
         (["A", "B"], "C", 1, 1, r"ceiling of 'A' is 'C', which is not in this run \(A, B\)"),
         (["A"], None, 0, 1, "repeats is 0 and warmup is 1"),
-        (["A"], None, 1, 0, "repeats is 1 and warmup is 0"),
+        (["A"], None, 1, -1, "repeats is 1 and warmup is -1"),
     ],
 )
 def test_a_run_that_makes_no_sense_is_refused(
@@ -267,3 +267,10 @@ def test_queued_work_on_a_gpu_is_waited_for() -> None:
     harness.synchronize(device)
     assert busy
     assert stream.query()
+
+
+def test_a_pass_of_a_least_length_needs_a_warm_up_to_judge_by() -> None:
+    contestant = Contestant("A", lambda: 1)
+    with pytest.raises(RequestError, match=r"warmup is 0, with min_seconds 0\.5"):
+        measure([contestant], warmup=0, min_seconds=0.5)
+    assert measure([contestant], repeats=1, warmup=0)[0].num_clips == 1

@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ def test_a_whole_run_with_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert report.settings["in_page_cache_when_warm"] == 1.0
     assert "checking tonearm pcm16, copy" in told
     assert told[0].startswith("the clips take up to 0.0 GB in ")
-    assert len(dropped) == 4 * (1 + 3)  # each cold row: the warm-up and three repeats
+    assert len(dropped) == 4 * 3  # each cold row: three repeats, no warm-up
     suffixes = {frozenset(path.suffix for path in paths) for paths in dropped}
     assert {frozenset({".wav"}), frozenset({".flac"})} <= suffixes
     assert any(".h5" in each for each in suffixes)
@@ -181,6 +182,27 @@ def test_a_copy_ceiling_that_gives_other_samples_is_not_timed(tmp_path: Path, mo
     original = CopyCeiling.__iter__
     monkeypatch.setattr(CopyCeiling, "__iter__", lambda self: (batch * 0.5 for batch in original(self)))
     with pytest.raises(RunError, match=r"ceiling: copy gives a wrong output, so nothing was timed: 000000\.wav"):
+        small_run(tmp_path)
+
+
+def test_crops_of_another_length_are_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = ClipLoader.__iter__
+
+    def shorter(self: ClipLoader) -> Iterator[AudioBatch]:
+        for batch in original(self):
+            yield replace(batch, waveform=batch.waveform[..., :1]) if self.shuffle else batch
+
+    monkeypatch.setattr(ClipLoader, "__iter__", shorter)
+    with pytest.raises(
+        RunError, match=r"shuffled crops gives a wrong output, .* came as \(1, 1\), expected \(1, 9600\)"
+    ):
+        small_run(tmp_path)
+
+
+def test_an_epoch_without_crops_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = ClipLoader.__iter__
+    monkeypatch.setattr(ClipLoader, "__iter__", lambda self: iter(()) if self.shuffle else original(self))
+    with pytest.raises(RunError, match=r"shuffled crops gives a wrong output, .* 0 clips came, expected 2"):
         small_run(tmp_path)
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tonearm.benchmarks import opening
 from tonearm.benchmarks.opening import OpeningReport, bench_opening, to_markdown
 from tonearm.dataio import open_dataset
-from tonearm.errors import RequestError
+from tonearm.errors import RequestError, RunError
 
 
 @pytest.mark.slow
@@ -26,6 +27,36 @@ def test_a_small_one_is_measured_and_kept(tmp_path: Path) -> None:
     again = bench_opening(tmp_path, num_clips=600, num_shards=20, repeats=1, announce=said.append)
     assert again.num_clips == 600
     assert sum("packing" in line for line in said) == 1
+
+
+@pytest.mark.slow
+def test_a_resume_that_goes_on_elsewhere_is_not_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgetful = """
+plan, calls = ClipLoader._plan, []
+def other_plan(self, epoch):
+    calls.append(epoch)
+    rows, draws = plan(self, epoch)
+    return numpy.roll(rows, len(calls)), draws
+import numpy
+ClipLoader._plan = other_plan
+"""
+    after = "from tonearm.dataio import ClipLoader\n"
+    assert opening._CHILD.count(after) == 1
+    monkeypatch.setattr(opening, "_CHILD", opening._CHILD.replace(after, after + forgetful))
+    with pytest.raises(RunError, match="the resumed pass yielded other clips than a pass that was not interrupted"):
+        bench_opening(tmp_path, num_clips=600, num_shards=20, repeats=1)
+
+
+def test_a_pack_by_another_version_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = opening._make(tmp_path, 64, 2, lambda _: None)
+    assert opening._make(tmp_path, 64, 2, lambda _: None) == packed
+    monkeypatch.setattr(opening, "__version__", "0.0.1")
+    said: list[str] = []
+    other = opening._make(tmp_path, 64, 2, said.append)
+    assert other != packed
+    assert len(said) == 1
+    with pytest.raises(RunError, match=r"has 64 clips packed by tonearm .*, expected 64 by 0\.0\.1\. Remove it"):
+        opening._make(tmp_path, 64, 2, said.append)
 
 
 def test_numbers_that_make_no_dataset(tmp_path: Path) -> None:

@@ -79,12 +79,17 @@ def expected(clips: list[Path]) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("samples", ["float32", "int16"])
-@pytest.mark.parametrize("script", ["dataloader_soundfile.py", "h5py_rows.py"])
-def test_a_check_shows_the_first_batches_and_a_hash_of_every_clip(script: str, samples: str, clips: list[Path]) -> None:
+@pytest.mark.parametrize(
+    ("script", "more"),
+    [("dataloader_soundfile.py", {}), ("h5py_rows.py", {"read": "row"}), ("h5py_rows.py", {"read": "batch"})],
+)
+def test_a_check_shows_the_first_batches_and_a_hash_of_every_clip(
+    script: str, more: dict[str, str], samples: str, clips: list[Path]
+) -> None:
     process = start(script, clips)
     files = process.prepare()
     assert all(path.stat().st_size > NUM_SAMPLES for path in files)
-    process.open({"workers": 1, "samples": samples})
+    process.open({"workers": 1, "samples": samples, **more})
     delivered = process.check()
     process.close()
     wanted = expected(clips)

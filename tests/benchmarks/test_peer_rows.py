@@ -124,7 +124,7 @@ def test_a_sample_that_is_wrong_anywhere_is_found(
     clips: dict[str, list[Path]], stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peer_rows, "SWEPT_PASSES", 1)
-    spec = PeerSpec("rows", "h5py_rows.py", "wav", {"workers": (1,), "samples": ("int16",)})
+    spec = PeerSpec("rows", "h5py_rows.py", "wav", {"workers": (1,), "samples": ("int16",), "read": ("batch",)})
     wav = clips["wav"]
     peer = start_peer(
         stack, spec, Path(sys.executable), wav, folder=tmp_path / "data", batch_size=16, device=torch.device("cpu"),
@@ -143,6 +143,35 @@ def test_a_sample_that_is_wrong_anywhere_is_found(
         peer.process.open(peer.settings)
         assert name in str(difference(peer.process, wav, digests))
         file.write_bytes(content)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not environment_folder().exists(), reason="the peers' environment has not been made")
+def test_shards_of_another_batch_size_are_made_anew(
+    clips: dict[str, list[Path]], stack: ExitStack, tmp_path: Path
+) -> None:
+    spec = PeerSpec("tar", "webdataset_soundfile.py", "wav", {"workers": (1,), "samples": ("int16",)})
+    for batch_size, num_shards in ((16, 2), (4, 5)):
+        peer = start_peer(
+            stack,
+            spec,
+            environment_folder() / "bin" / "python",
+            clips["wav"],
+            folder=tmp_path / "data",
+            batch_size=batch_size,
+            device=torch.device("cpu"),
+            announce=lambda _: None,
+        )
+        assert len(peer.files) == num_shards
+        peer.process.open(peer.settings, 2 * batch_size)
+        assert peer.process.run_pass().num_clips == 2 * batch_size
+
+
+def test_a_sweep_gives_every_worker_two_batches() -> None:
+    two, many = peer_specs(2)[0], peer_specs(32)[3]  # up to 4 workers, up to 32 threads
+    assert peer_rows.swept_clips(two, 8) == 256
+    assert peer_rows.swept_clips(two, 64) == 512
+    assert peer_rows.swept_clips(many, 32) == 2048
 
 
 def test_a_rate_is_of_the_passes_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,16 +59,38 @@ def crops(batches: list[Tensor], rows: list[int], starts: list[int], *, num_samp
     )
 
 
+def test_a_whole_epoch_of_crops_passes_and_one_of_another_number_or_length_does_not(
+    batches: list[Tensor], paths: list[Path]
+) -> None:
+    rows = [7, 3, 29, *range(8, 29)]
+    epoch = [crops(batches, rows[start : start + 8], [start] * 8) for start in (0, 8, 16)]
+
+    def complaint(epoch: list[AudioBatch], num_samples: int = 5000) -> str | None:
+        return crop_difference(epoch, paths, num_samples=num_samples, batch_size=8)
+
+    assert complaint(epoch) is None
+    assert complaint(epoch[:-1]) == "16 clips came, expected 24 in full batches."
+    assert complaint([]) == "0 clips came, expected 24 in full batches."
+    assert complaint([*epoch, crops(batches, [0, 1], [0, 0])]) == "26 clips came, expected 24 in full batches."
+    assert complaint(epoch, 5001) == "an excerpt of 000007.wav came as (1, 5000), expected (1, 5001)."
+    one_sample = [crops(batches, [4], [0], num_samples=1)]
+    assert complaint(one_sample) == "an excerpt of 000004.wav came as (1, 1), expected (1, 5000)."
+    stereo = replace(epoch[0], waveform=epoch[0].waveform.expand(-1, 2, -1))
+    assert complaint([stereo]) == "an excerpt of 000007.wav came as (2, 5000), expected (1, 5000)."
+
+
 def test_crops_are_looked_for_in_the_clip_that_they_are_said_to_be_of(batches: list[Tensor], paths: list[Path]) -> None:
+    def complaint(epoch: list[AudioBatch]) -> str | None:
+        return crop_difference(epoch, paths[:30], num_samples=5000, batch_size=30)
+
     batch = crops(batches, [7, 3, 29], [0, 1234, 7000])
-    assert crop_difference([batch], paths) is None
     batch.waveform[1, 0, 4321] += 1 / 32768
-    assert crop_difference([batch], paths) == "an excerpt that is said to be of 000003.wav does not occur in it."
+    assert complaint([batch]) == "an excerpt that is said to be of 000003.wav does not occur in it."
     batch = crops(batches, [7, 3, 29], [0, 1234, 7000])
     batch.clip_index[0] = 8
-    assert crop_difference([batch], paths) == "an excerpt that is said to be of 000008.wav does not occur in it."
+    assert complaint([batch]) == "an excerpt that is said to be of 000008.wav does not occur in it."
     twice = [crops(batches, [4], [0]), crops(batches, [4], [9])]
-    assert crop_difference(twice, paths) == "000004.wav came more than once in an epoch."
+    assert complaint(twice) == "000004.wav came more than once in an epoch."
 
 
 def test_clips_in_another_order_are_compared_by_their_hash(paths: list[Path]) -> None:

@@ -1,12 +1,13 @@
 """A recording is read in full, or refused with the reason."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.dataio.recordings import sound, write
-from tonearm.dataio.audio_file import decode_bytes, encode_flac, probe, read_samples
+from tonearm.dataio.audio_file import _find_samples, decode_bytes, encode_flac, probe, read_samples
 from tonearm.errors import AudioError
 
 FORMATS = [
@@ -95,3 +96,66 @@ def test_names_that_are_no_files_say_so(tmp_path: Path) -> None:
         probe(tmp_path / "x.wav")
     with pytest.raises(AudioError, match="not readable as audio"):
         probe(tmp_path / ("x" * 300 + ".wav"))
+
+
+def with_texts(path: Path, mark: bytes, order: str) -> bytes:
+    """The file's bytes with four long texts before the samples, more than libsndfile's log holds."""
+    whole = path.read_bytes()
+    place = whole.index(mark)
+    if order == "little":
+        texts = b"".join(
+            name + (900).to_bytes(4, "little") + b"x" * 900 for name in (b"INAM", b"IART", b"ICMT", b"ICOP")
+        )
+        texts = b"LIST" + (len(texts) + 4).to_bytes(4, "little") + b"INFO" + texts
+    else:
+        texts = b"".join(b"ANNO" + (900).to_bytes(4, "big") + b"x" * 900 for _ in range(4))
+    size = (len(whole) + len(texts) - 8).to_bytes(4, order)  # type: ignore[arg-type]
+    return whole[:4] + size + whole[8:place] + texts + whole[place:]
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "mark", "order"),
+    [
+        ("a.wav", {"subtype": "PCM_16"}, b"data", "little"),
+        ("a.wav", {"subtype": "PCM_24"}, b"data", "little"),
+        ("a.wav", {"subtype": "PCM_24", "endian": "BIG"}, b"data", "big"),
+        ("a.aiff", {"subtype": "PCM_16"}, b"SSND", "big"),
+    ],
+)
+def test_long_texts_do_not_hide_that_a_file_was_cut_short(
+    tmp_path: Path, name: str, kinds: dict[str, str], mark: bytes, order: str
+) -> None:
+    path = write(tmp_path / name, sound(40_000), **kinds)
+    whole = with_texts(path, mark, order)
+    path.write_bytes(whole)
+    assert probe(path).num_frames == 40_000
+    path.write_bytes(whole[:-40_000])
+    with pytest.raises(AudioError, match=r"cut short: its header announces \d+ bytes, \d+ are there"):
+        probe(path)
+
+
+@pytest.mark.parametrize("container", ["NIST", "AVR", "VOC", "SVX", "PVF", "MAT4", "MAT5", "IRCAM"])
+@pytest.mark.parametrize("thirds", [2, 3])
+def test_containers_that_do_not_tell_whether_they_are_whole_are_refused(
+    tmp_path: Path, container: str, thirds: int
+) -> None:
+    path = write(tmp_path / "a.sound", sound(16_000), format=container, subtype="PCM_16")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * thirds // 3])
+    with pytest.raises(
+        AudioError, match=f"nobody can tell whether a {container} file is whole; convert it to WAV or FLAC"
+    ):
+        probe(path)
+
+
+def test_the_walk_through_chunks_ends_in_a_file_of_zeros() -> None:
+    file = io.BytesIO(b"RIFF".ljust(1_000_000, b"\0"))
+    assert _find_samples(file) == []
+    assert file.tell() < 100_000
+
+
+def test_raw_samples_are_not_audio(tmp_path: Path) -> None:
+    path = tmp_path / "x.raw"
+    path.write_bytes(bytes(1000))
+    with pytest.raises(AudioError, match="not readable as audio"):
+        probe(path)

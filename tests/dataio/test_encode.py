@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import soundfile
 
 from tests.dataio.recordings import sound
-from tonearm.dataio.encode import to_pcm16
+from tonearm.dataio.audio_file import encode_flac
+from tonearm.dataio.encode import flac_limits, to_pcm16
 from tonearm.errors import AudioError
 
 ALIAS_FLOOR = 10 ** (-90 / 20)  # below int16's own rounding noise; soxr HQ itself reaches -140 dB
@@ -52,3 +54,28 @@ def test_resampling_keeps_tones_and_does_not_fold_them_back() -> None:
 def test_too_short_to_resample_is_refused() -> None:
     with pytest.raises(AudioError, match="too short to resample"):
         to_pcm16(sound(1), 48_000, sample_rate=8000, num_channels=1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels"),
+    [
+        (8000, 8),
+        (8000, 9),
+        (65_535, 1),
+        (65_536, 1),
+        (65_540, 1),
+        (96_001, 2),
+        (655_350, 1),
+        (655_360, 1),
+        (768_000, 1),
+    ],
+)
+def test_the_limits_of_flac_are_those_of_the_encoder(rate: int, channels: int) -> None:
+    samples = sound(5000, channels=channels)
+    reason = flac_limits(rate, channels)
+    if reason is None:
+        assert encode_flac(samples, rate).startswith(b"fLaC")
+    else:
+        assert reason.startswith(("FLAC holds at most", "above 65535 Hz FLAC holds multiples of 10 Hz"))
+        with pytest.raises(soundfile.LibsndfileError, match=r"not recognised|problem with|does not support"):
+            encode_flac(samples, rate)

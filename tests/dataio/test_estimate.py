@@ -107,3 +107,21 @@ def test_nothing_to_read_and_wrong_settings(tmp_path: Path) -> None:
         estimate_pack(manifest_of(tmp_path, ["a.wav"]))
     with pytest.raises(RequestError, match="sample rate 10; it may be"):
         estimate_pack(manifest_of(tmp_path, ["a.wav"]), sample_rate=10)
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "reason"),
+    [
+        (8000, 9, "at most 8 channels, not 9"),
+        (65_537, 1, "multiples of 10 Hz, not 65537"),
+        (700_000, 1, "at most 655350 Hz"),
+    ],
+)
+def test_flac_is_not_offered_where_it_cannot_hold_the_clips(
+    tmp_path: Path, rate: int, channels: int, reason: str
+) -> None:
+    write(tmp_path / "a.wav", sound(5000, channels=channels), rate=rate)
+    found = estimate_pack(manifest_of(tmp_path, ["a.wav"]), num_channels=channels).codecs
+    assert found["flac"].num_bytes is None
+    assert reason in found["flac"].reason
+    assert found["pcm16"].num_bytes == 5000 * 2 * channels

@@ -78,3 +78,9 @@ def test_notes_are_not_in_the_hash() -> None:
 
 def test_index_labels_sorts_names() -> None:
     assert index_labels(["b", "a", "b"]) == (("a", "b"), [1, 0, 1])
+
+
+@pytest.mark.parametrize(("start", "end"), [(1e9, None), (0.0, 1e308), (0.0, float("inf"))])
+def test_times_that_no_recording_has_are_refused(start: float, end: float | None) -> None:
+    with pytest.raises(ManifestError, match="no recording is 1e\\+09 seconds long"):
+        make(Clip("one", "x.wav", (0,), start_seconds=start, end_seconds=end))

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.dataio.recordings import folder_of
-from tonearm.dataio import index as index_module
+from tests.dataio.recordings import folder_of, sound, write
+from tonearm.dataio import append_dataset, pack_dataset, read_manifest, relabel_dataset
 from tonearm.dataio import pack as pack_module
-from tonearm.dataio import pack_dataset, read_manifest
-from tonearm.dataio.index import Index
 from tonearm.dataio.manifest import Manifest
 from tonearm.dataio.shards import read_shard
-from tonearm.errors import RequestError
+from tonearm.errors import RequestError, RunError
 
 SHARD_BYTES = 60_000
 
@@ -116,30 +114,67 @@ def test_shards_beyond_the_last_are_another_pack(tmp_path: Path, manifest: Manif
         pack_dataset(manifest, tmp_path / "out", shard_bytes=SHARD_BYTES)
 
 
-@pytest.mark.parametrize("change", ["relabelled", "appended to"])
-def test_a_dataset_that_was_changed_since_is_not_packed_over(tmp_path: Path, manifest: Manifest, change: str) -> None:
+def change(out: Path, tmp_path: Path, how: str) -> None:
+    """Relabel or append to a dataset that was packed."""
+    if how == "relabelled":
+        (tmp_path / "new.csv").write_text("clip_id,label\nclass0/clip00.wav,class2\n")
+        relabel_dataset(out, tmp_path / "new.csv")
+    else:
+        more = folder_of(tmp_path / "more", clips=3)
+        for path in sorted(more.rglob("*.wav")):
+            path.rename(path.with_name(f"new-{path.name}"))
+        append_dataset(read_manifest("folder", more), out)
+
+
+@pytest.mark.parametrize("how", ["relabelled", "appended to"])
+@pytest.mark.parametrize("damage", [cut_in_half, flip_audio, Path.unlink])
+def test_a_dataset_that_was_changed_since_is_mended_and_keeps_its_change(
+    tmp_path: Path, manifest: Manifest, how: str, damage: Callable[[Path], None]
+) -> None:
     out = tmp_path / "out"
     pack_dataset(manifest, out, shard_bytes=SHARD_BYTES)
-    path = out / index_module.INDEX_JSON
-    found = Index.model_validate_json(path.read_bytes())
-    if change == "relabelled":
-        found = found.model_copy(update={"relabelled": True})
-    else:
-        first = found.packs[0].model_copy(update={"end": 1})
-        found = found.model_copy(update={"packs": [first, found.packs[0]]})
-    path.write_text(found.model_dump_json(indent=1))
-    cut_in_half(out / "shard-00001.h5")
-    before = contents(out)
-    with pytest.raises(RequestError, match=rf"this dataset was {change} after it was packed, .* would undo that"):
+    change(out, tmp_path, how)
+    whole = contents(out)
+    assert pack_dataset(manifest, out, shard_bytes=SHARD_BYTES).mended == ()
+    assert contents(out) == whole
+    damage(out / "shard-00001.h5")
+    assert pack_dataset(manifest, out, shard_bytes=SHARD_BYTES).mended == ("shard-00001.h5",)
+    assert contents(out) == whole
+
+
+def test_a_changed_dataset_is_not_mended_with_other_recordings(tmp_path: Path, manifest: Manifest) -> None:
+    out = tmp_path / "out"
+    pack_dataset(manifest, out, shard_bytes=SHARD_BYTES)
+    change(out, tmp_path, "relabelled")
+    whole = contents(out)
+    for clip in manifest.clips:
+        write(manifest.root / clip.path, -sound((8000, 5000, 10_001)[int(clip.clip_id[11:13]) % 3]))
+    (out / "shard-00001.h5").unlink()
+    with pytest.raises(RunError, match="shard-00001.h5: it was damaged, and the recordings no longer are"):
         pack_dataset(manifest, out, shard_bytes=SHARD_BYTES)
-    assert contents(out) == before
+    assert contents(out) == {name: data for name, data in whole.items() if name != "shard-00001.h5"}
 
 
-def test_a_damaged_index_is_made_anew(tmp_path: Path, manifest: Manifest) -> None:
+def test_an_append_that_did_not_come_to_its_end_is_told_from_another_pack(tmp_path: Path, manifest: Manifest) -> None:
+    out = tmp_path / "out"
+    pack_dataset(manifest, out, shard_bytes=SHARD_BYTES)
+    before = (out / "index.json").read_bytes()
+    change(out, tmp_path, "appended to")
+    last = sorted(out.glob("shard-*.h5"))[-1].name
+    (out / "index.json").write_bytes(before)
+    with pytest.raises(RequestError, match=rf"an append that did not come to its end: {last}. Run that append again"):
+        pack_dataset(manifest, out, shard_bytes=SHARD_BYTES)
+
+
+def test_a_damaged_index_is_not_overwritten(tmp_path: Path, manifest: Manifest) -> None:
+    """It may hold labels that the shards do not."""
     out = tmp_path / "out"
     num_shards = pack_dataset(manifest, out, shard_bytes=SHARD_BYTES).num_shards
     whole = contents(out)
     (out / "index.json").write_bytes(whole["index.json"][:100])
+    with pytest.raises(RequestError, match=r"index.json: damaged. If the dataset was appended to or relabelled, put"):
+        pack_dataset(manifest, out, shard_bytes=SHARD_BYTES)
+    (out / "index.json").unlink()
     (out / "index.h5").write_bytes(whole["index.h5"][:100])
     assert pack_dataset(manifest, out, shard_bytes=SHARD_BYTES).num_kept == num_shards
     assert contents(out) == whole

@@ -223,3 +223,27 @@ def test_a_full_disk_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(RunError, match=r"\.wav: cannot be written \(No space left on device\).* unpack again"):
         unpack_dataset(tmp_path / "out", tmp_path / "files")
     assert list((tmp_path / "files").iterdir()) == []
+
+
+def test_a_disk_that_is_full_at_the_table_is_said_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack_dataset(read_manifest("folder", folder_of(tmp_path / "in")), tmp_path / "out")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(
+        RunError, match=r"labels.csv: cannot be written \(No space left on device\); the disk has .* free"
+    ):
+        unpack_dataset(tmp_path / "out", tmp_path / "files")
+    assert not (tmp_path / "files" / "labels.csv").exists()
+
+
+def test_the_disk_is_waited_for_once_and_before_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack_dataset(read_manifest("folder", folder_of(tmp_path / "in")), tmp_path / "out")
+    there: list[int] = []
+    monkeypatch.setattr(
+        "tonearm.dataio.unpack.os.sync", lambda: there.append(len(list((tmp_path / "files").iterdir())))
+    )
+    unpack_dataset(tmp_path / "out", tmp_path / "files")
+    assert there == [12]

@@ -135,7 +135,7 @@ def measure(
     Args:
         contestants: at least one; each ceiling named must be among them.
         repeats: timed passes of each.
-        warmup: untimed passes of each, at least 1.
+        warmup: untimed passes of each; 0 only without ``min_seconds``, for contestants that have all run before.
         min_seconds: a pass calls ``run`` as often as it takes to last about this long (judged by the last warm-up), so
             that work of milliseconds is not lost in the clock's noise. 0: once.
         device: what to synchronise; a CPU needs nothing.
@@ -149,7 +149,7 @@ def measure(
         RunError: an output is wrong, or the number of clips changes between passes. Whatever a contestant itself raises
             goes through, with a note that names it.
     """
-    _refuse_nonsense(contestants, repeats, warmup)
+    _refuse_nonsense(contestants, repeats, warmup, min_seconds)
     device = torch.device(device)
     with ExitStack() as stack:
         for contestant in contestants:
@@ -187,7 +187,7 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _refuse_nonsense(contestants: Sequence[Contestant], repeats: int, warmup: int) -> None:
+def _refuse_nonsense(contestants: Sequence[Contestant], repeats: int, warmup: int, min_seconds: float) -> None:
     names = [contestant.name for contestant in contestants]
     if not names:
         raise RequestError("measure: no contestants.")
@@ -200,8 +200,11 @@ def _refuse_nonsense(contestants: Sequence[Contestant], repeats: int, warmup: in
                 f"measure: the ceiling of {contestant.name!r} is {contestant.ceiling!r}, which is not in this run "
                 f"({', '.join(names)})."
             )
-    if repeats < 1 or warmup < 1:
-        raise RequestError(f"measure: repeats is {repeats} and warmup is {warmup}; both must be at least 1.")
+    if repeats < 1 or warmup < (min_seconds > 0):
+        raise RequestError(
+            f"measure: repeats is {repeats} and warmup is {warmup}, with min_seconds {min_seconds:g}; repeats must be "
+            "at least 1, and warmup as well if a pass has a least length, or else 0."
+        )
 
 
 def _named(contestant: Contestant, doing: str, action: Callable[[], T]) -> T:
@@ -228,6 +231,8 @@ def _warm_up(
     contestant: Contestant, warmup: int, min_seconds: float, device: torch.device, announce: Callable[[str], None]
 ) -> int:
     """Run ``warmup`` passes; the number of calls that make a pass of ``min_seconds``."""
+    if warmup == 0:
+        return 1
     announce(f"warming up {contestant.name}")
     seconds = [_timed(contestant, 1, device).seconds for _ in range(warmup)]
     once = contestant.prepare is not _nothing

@@ -136,6 +136,7 @@ def bench_loader(
             measurements += measure(
                 chilled,
                 repeats=min(repeats, COLD_REPEATS),
+                warmup=0,  # a peer ran warm, our rows ran for their check
                 device=device,
                 announce=lambda what: announce(f"cold: {what}"),
             )

@@ -14,9 +14,10 @@ import numpy as np
 import soundfile
 from pydantic import Field
 
+from tonearm import __version__
 from tonearm.benchmarks.environment import Environment, current_environment
 from tonearm.benchmarks.harness import Spread
-from tonearm.dataio import pack_dataset, read_manifest
+from tonearm.dataio import open_dataset, pack_dataset, read_manifest
 from tonearm.errors import RequestError, RunError
 from tonearm.seeding import numpy_generator
 from tonearm.strict_model import Several, StrictModel
@@ -53,7 +54,15 @@ loader.load_state_dict(state)
 batches = iter(loader)
 batch = next(batches)
 resumed = time.perf_counter() - start
-assert loader.state_dict()["batches"] == state["batches"] + 1 and len(batch) == {batch}
+if loader.state_dict()["batches"] != state["batches"] + 1 or len(batch) != {batch}:
+    sys.exit("the resumed pass did not begin in the middle of the epoch")
+batches.close()
+earlier = make()  # from one batch earlier: its second batch is the first one of the resumed pass
+earlier.load_state_dict(state | {{"batches": state["batches"] - 1}})
+batches = iter(earlier)
+next(batches)
+if next(batches).clip_index.tolist() != batch.clip_index.tolist():
+    sys.exit("the resumed pass yielded other clips than a pass that was not interrupted there")
 print(json.dumps([opened, memory, first, resumed]))
 """
 
@@ -91,7 +100,7 @@ def bench_opening(
 
     Raises:
         RequestError: numbers that make no dataset.
-        RunError: a child failed.
+        RunError: a child failed, or the pack in ``folder`` is another one than its name says.
     """
     if num_clips < 2 * BATCH_SIZE or not 1 <= num_shards <= num_clips or repeats < 1:
         raise RequestError(
@@ -146,10 +155,17 @@ def to_markdown(report: OpeningReport) -> str:
 
 
 def _make(folder: Path, num_clips: int, num_shards: int, announce: Callable[[str], None]) -> Path:
-    """Pack excerpts of one recording; a pack that is there is taken as it is."""
-    folder = folder / f"open-{num_clips}-{num_shards}"
+    """Pack excerpts of one recording; a pack by this version that is there is kept."""
+    folder = folder / f"open-{num_clips}-{num_shards}-{__version__}"
     packed = folder / "packed"
     if (packed / "index.json").is_file():
+        dataset = open_dataset(packed)
+        version = dataset.header.versions["tonearm"]
+        if (len(dataset), version) != (num_clips, __version__):
+            raise RunError(
+                f"bench open: {packed} has {len(dataset):,} clips packed by tonearm {version}, expected {num_clips:,} "
+                f"by {__version__}. Remove it, or name another folder."
+            )
         return packed
     announce(f"packing {num_clips:,} clips into {num_shards:,} shards in {folder}")
     folder.mkdir(parents=True, exist_ok=True)

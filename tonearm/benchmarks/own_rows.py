@@ -63,14 +63,15 @@ def warm_rows(
             row("tonearm flac, dali", flac_stream(backend="dali"), FLAC_WARM, bound),
         ]
     if len(pcm16) >= batch_size:
-        seconds = CROP * float(pcm16.table.num_frames.max()) / pcm16.sample_rate
+        num_samples = round(CROP * int(pcm16.table.num_frames.max()))
+        seconds = num_samples / pcm16.sample_rate
         training = pcm(backend="copy", shuffle=True, duration_seconds=seconds)
         rows.append(
             Contestant(
                 "tonearm pcm16, copy, shuffled crops",
                 lambda: consume(training),
                 group=PCM_TRAINING,
-                check=lambda: crop_difference(training, paths),
+                check=lambda: crop_difference(training, paths, num_samples=num_samples, batch_size=batch_size),
                 note=f"a random {seconds:g} s of each clip in random order, full batches only; no peer takes part",
             )
         )

@@ -17,7 +17,7 @@ from tonearm.benchmarks.peer_process import PeerProcess
 from tonearm.benchmarks.sample_check import clip_difference, digest_difference
 from tonearm.benchmarks.sweep import Settings, Value, describe, sweep
 
-SWEPT_CLIPS = {"wav": 512, "flac": 256}  # decoding FLAC takes several times as long
+SWEPT_CLIPS = 256  # at least, and as many as give every worker two batches
 SWEPT_PASSES = 2  # timed, after one that starts the workers
 
 
@@ -70,12 +70,18 @@ def peer_specs(cores: int) -> list[PeerSpec]:
         PeerSpec("WebDataset + soundfile, WAV", "webdataset_soundfile.py", "wav", workers),
         PeerSpec("LitData, int16 tensors", "litdata_chunks.py", "wav", workers, reopen=True),
         PeerSpec("SPDL, WAV", "spdl_threads.py", "wav", threads | {"decoder": ("load_wav", "load_audio")}),
-        PeerSpec("h5py, int16 rows", "h5py_rows.py", "wav", workers),
+        PeerSpec("h5py, int16 rows", "h5py_rows.py", "wav", {"read": ("row", "batch")} | workers),
         PeerSpec("DataLoader + soundfile, FLAC", "dataloader_soundfile.py", "flac", workers),
         PeerSpec("WebDataset + soundfile, FLAC", "webdataset_soundfile.py", "flac", workers),
         PeerSpec("LitData + soundfile, FLAC", "litdata_chunks.py", "flac", workers, reopen=True),
         PeerSpec("SPDL, FLAC", "spdl_threads.py", "flac", threads | {"decoder": ("load_audio",)}),
     ]
+
+
+def swept_clips(spec: PeerSpec, batch_size: int) -> int:
+    """How many clips a pass of the sweep takes."""
+    most = max(int(value) for name in ("workers", "threads") for value in spec.axes.get(name, (1,)))
+    return max(SWEPT_CLIPS, 2 * batch_size * most)
 
 
 def start_peer(
@@ -105,7 +111,8 @@ def start_peer(
     announce(f"preparing the files of {spec.name}")
     files = tuple(process.prepare())
     announce(f"sweeping the settings of {spec.name}")
-    settings = sweep(spec.axes, partial(_rate, process, num_clips=min(SWEPT_CLIPS[spec.kind], len(clips))))
+    num_clips = min(swept_clips(spec, batch_size), len(clips))
+    settings = sweep(spec.axes, partial(_rate, process, num_clips=num_clips))
     process.open(settings)
     return StartedPeer(spec, process, settings, files)
 

@@ -45,16 +45,27 @@ def clip_difference(waveform: NDArray[np.float32], path: Path) -> str | None:
     )
 
 
-def crop_difference(batches: Iterable[AudioBatch], paths: Sequence[Path]) -> str | None:
-    """What is wrong with shuffled batches of crops: each must lie somewhere in the clip that it is said to be of."""
+def crop_difference(
+    batches: Iterable[AudioBatch], paths: Sequence[Path], *, num_samples: int, batch_size: int
+) -> str | None:
+    """What is wrong with an epoch of shuffled crops.
+
+    Each must be (1, num_samples) and lie somewhere in the clip that it is said to be of, no clip may come twice, and
+    there must be as many as full batches hold.
+    """
     came: Counter[int] = Counter()
     for batch in batches:
         for waveform, row in zip(batch.waveform.cpu().numpy(), batch.clip_index.tolist(), strict=True):
             came[row] += 1
+            if waveform.shape != (1, num_samples):
+                return f"an excerpt of {paths[row].name} came as {waveform.shape}, expected (1, {num_samples})."
             if not _holds(read_clip(paths[row]), waveform[0]):
                 return f"an excerpt that is said to be of {paths[row].name} does not occur in it."
     twice = [paths[row].name for row, times in came.items() if times > 1]
-    return f"{twice[0]} came more than once in an epoch." if twice else None
+    if twice:
+        return f"{twice[0]} came more than once in an epoch."
+    expected = len(paths) // batch_size * batch_size
+    return None if came.total() == expected else f"{came.total()} clips came, expected {expected} in full batches."
 
 
 def digest_difference(numbers: Sequence[int], digests: Sequence[str], expected: Sequence[str],

@@ -145,7 +145,9 @@ def _pack(new: Manifest, index: Index, out: Path, num_workers: int, shard_bytes:
         raise unreadable(rejects, new)
     rate, num_channels = index.sample_rate, index.num_channels
     if index.codec == "source":
-        check_source(planned, rate, num_channels)
+        check_source(
+            planned, rate, num_channels, advice="Bring them to that, or pack them into a dataset of their own."
+        )
     parts = cut(planned, index.codec, rate, num_channels, shard_bytes) if planned else []
     first = len(index.shards)
     header = DatasetHeader(

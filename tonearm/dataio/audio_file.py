@@ -9,7 +9,7 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -24,6 +24,9 @@ _STREAMED = 0x7FFFF000  # sizes from here on mean "not known when the header was
 _UNKNOWN_LENGTH = 2**62  # libsndfile's number of frames for a FLAC that was streamed is 2**63 - 1
 _MPEG_SLACK = 4 * 1152  # samples by which an MP3's counts differ: encoder delay, padding, the Xing frame
 MAX_SAMPLES = 2**30  # 2 GiB as int16: more is not a clip, and headers can claim anything
+_MAX_CHUNKS = 10_000  # looked at to find the samples; libsndfile gives up there too
+# Containers that a file which was cut short gives itself away in, by their sizes or when it is decoded
+_JUDGED = frozenset(("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3"))
 _BEYOND_FLOAT32 = frozenset({"PCM_32", "DOUBLE"})
 
 
@@ -54,7 +57,8 @@ def probe(path: Path) -> Probe:
     """Read a file's header.
 
     Raises:
-        AudioError: missing, empty, not audio, or cut short. The message is the reason alone: the caller knows the name.
+        AudioError: missing, empty, not audio, cut short, or of a kind that does not tell whether it was. The message is
+            the reason alone: the caller knows the name.
     """
     try:
         facts = path.stat()
@@ -72,12 +76,11 @@ def probe(path: Path) -> Probe:
         raise
     except FileNotFoundError as error:
         raise AudioError("no such file") from error
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError) as error:  # TypeError: a name that ends in .raw
         raise AudioError(f"not readable as audio ({_plain(error)})") from error
-    announced = [(int(got), int(there)) for got, there in _SHORT.findall(info.extra_info)]
-    if any(there < got < _STREAMED for got, there in announced):
-        got, there = announced[0]
-        raise AudioError(f"cut short: its header announces {got} bytes, {there} are there")
+    if info.format not in _JUDGED:
+        raise AudioError(f"nobody can tell whether a {info.format} file is whole; convert it to WAV or FLAC")
+    _check_size(path, info.extra_info)
     if info.frames <= 0:
         if info.format == "OGG":
             check_ogg(read_bytes(path))  # one that lost its last page has no length
@@ -85,6 +88,45 @@ def probe(path: Path) -> Probe:
     if info.frames >= _UNKNOWN_LENGTH:
         raise AudioError("its header does not give its length; write it to WAV or FLAC again")
     return Probe(info.frames, info.samplerate, info.channels, info.format, info.subtype, facts.st_size)
+
+
+def _check_size(path: Path, log: str) -> None:
+    """Refuse a container that announces more bytes than there are."""
+    announced = [(int(got), int(there)) for got, there in _SHORT.findall(log)]
+    if not any(there < got < _STREAMED for got, there in announced):
+        try:
+            with path.open("rb") as file:
+                announced = _find_samples(file)  # libsndfile's log ends after 2 KiB, in the midst of long metadata
+        except OSError as error:
+            raise AudioError(f"cannot be read ({error.strerror})") from error
+    if any(there < got < _STREAMED for got, there in announced):
+        got, there = announced[0]
+        raise AudioError(f"cut short: its header announces {got} bytes, {there} are there")
+
+
+def _find_samples(file: BinaryIO) -> list[tuple[int, int]]:
+    """The announced size of the chunk of samples in a RIFF, RIFX or AIFF file, and how many bytes there are for it.
+
+    Reference:
+        IBM and Microsoft: Multimedia Programming Interface and Data Specifications 1.0, 1991, chapter 2 (RIFF). Apple:
+        Audio Interchange File Format 1.3, 1989 (FORM, SSND).
+    """
+    end = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    mark = file.read(12)[:4]
+    if mark not in (b"RIFF", b"RIFX", b"FORM"):
+        return []
+    place = 12
+    for _ in range(_MAX_CHUNKS):
+        file.seek(place)
+        head = file.read(8)
+        if len(head) < 8:
+            return []
+        size = int.from_bytes(head[4:], "little" if mark == b"RIFF" else "big")
+        if head[:4] in (b"data", b"SSND"):
+            return [(size, end - place - 8)]
+        place += 8 + size + size % 2
+    return []
 
 
 def read_samples(path: Path, header: Probe) -> np.ndarray[Any, Any]:

@@ -10,11 +10,14 @@ from tonearm.dataio.audio_file import decode_bytes, encode_flac, judge, read_byt
 from tonearm.dataio.levels import LevelMeter
 from tonearm.dataio.planned import EncodedClip as EncodedClip
 from tonearm.dataio.planned import PlannedClip
-from tonearm.dataio.recording import RecordingReader, read_int16
+from tonearm.dataio.recording import RecordingReader, is_seekable, read_int16
 from tonearm.dataio.shard_layout import Array, DatasetHeader
 from tonearm.errors import AudioError
 
 FULL_SCALE = 32_768
+_FLAC_CHANNELS = 8
+_FLAC_RATE = 655_350  # Hz
+_FLAC_RATE_IN_HZ = 65_535  # above it a frame states its rate in tens of Hz
 
 Room = Callable[[int], Array]  # so many bytes to write to, uint8
 
@@ -44,7 +47,8 @@ class ClipEncoder:
             judge(decoded, item.header, path)
             return self._describe(_put(np.frombuffer(content, np.uint8), room), decoded, 1.0, 0)
         as_it_is = item.header.subtype, item.header.sample_rate, item.header.num_channels
-        if wanted.codec == "pcm16" and as_it_is == ("PCM_16", wanted.sample_rate, wanted.num_channels):
+        as_wanted = as_it_is == ("PCM_16", wanted.sample_rate, wanted.num_channels) and is_seekable(item.header)
+        if wanted.codec == "pcm16" and as_wanted:
             pcm = room(2 * item.num_frames * wanted.num_channels).view("<i2").reshape(-1, wanted.num_channels)
             read_int16(path, item.header, item.clip, out=pcm)
             return self._describe(pcm.nbytes, pcm, FULL_SCALE, 0)
@@ -61,6 +65,21 @@ class ClipEncoder:
     def _describe(self, num_bytes: int, samples: Array, full_scale: float, num_clipped: int) -> EncodedClip:
         peak, rms = self._meter.measure(samples, full_scale=full_scale)
         return EncodedClip(num_bytes, len(samples), peak, rms, num_clipped)
+
+
+def flac_limits(sample_rate: int, num_channels: int) -> str | None:
+    """Why FLAC cannot hold sound of this rate (Hz) and these channels, without a full stop; None if it can.
+
+    Reference:
+        van Beurden and Weaver: Free Lossless Audio Codec (FLAC), RFC 9639, 2024, sections 9.1.2 and 9.1.3.
+    """
+    if num_channels > _FLAC_CHANNELS:
+        return f"FLAC holds at most {_FLAC_CHANNELS} channels, not {num_channels}"
+    if sample_rate > _FLAC_RATE:
+        return f"FLAC holds at most {_FLAC_RATE} Hz, not {sample_rate}"
+    if sample_rate > _FLAC_RATE_IN_HZ and sample_rate % 10:
+        return f"above {_FLAC_RATE_IN_HZ} Hz FLAC holds multiples of 10 Hz, not {sample_rate}"
+    return None
 
 
 def to_pcm16(samples: Array, rate: int, *, sample_rate: int, num_channels: int) -> tuple[Array, int]:

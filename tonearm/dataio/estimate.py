@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tonearm.dataio.columns import CODECS, Array
-from tonearm.dataio.encode import ClipEncoder, EncodedClip
+from tonearm.dataio.encode import ClipEncoder, EncodedClip, flac_limits
 from tonearm.dataio.manifest import Manifest
 from tonearm.dataio.pack import check_request
 from tonearm.dataio.plan import PlannedClip, Reject, check_source, cut, probe_all
@@ -103,6 +103,9 @@ def estimate_pack(
         check_source(planned, rate, num_channels)
     except RequestError as error:
         impossible["source"] = str(error)
+    limits = flac_limits(rate, num_channels)
+    if limits is not None:
+        impossible["flac"] = f"{limits}. Pack with --codec pcm16 instead."
     encoders = {
         codec: ClipEncoder(manifest.root, DatasetHeader("", ("",), codec, rate, num_channels, 1, "", "", {}))
         for codec in CODECS
@@ -114,7 +117,8 @@ def estimate_pack(
         "pcm16": sum(item.pcm_bytes(rate, num_channels) for item in planned),
         "source": sum(item.header.num_bytes for item in planned),
     }
-    num_bytes["flac"] = round(num_bytes["pcm16"] * sample.num_bytes["flac"] / max(sample.num_bytes["pcm16"], 1))
+    if "flac" in encoders:
+        num_bytes["flac"] = round(num_bytes["pcm16"] * sample.num_bytes["flac"] / max(sample.num_bytes["pcm16"], 1))
     num_samples = sum(map(_num_samples, planned))
     estimates = {codec: CodecEstimate(None, False, None, reason) for codec, reason in impossible.items()}
     for codec in encoders:

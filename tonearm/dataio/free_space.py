@@ -2,9 +2,11 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tonearm.dataio.planned import PlannedClip
+from tonearm.dataio.recording import most_frames
 from tonearm.dataio.shards import DatasetHeader
 from tonearm.errors import RunError
 
@@ -16,10 +18,12 @@ _CLIP_BYTES = 400  # columns of a clip, in its shard and twice in the index, wit
 def bytes_needed(clips: Sequence[PlannedClip], header: DatasetHeader) -> int:
     """What a shard of these clips takes on the disk, with its part of the index.
 
-    For pcm16 and source the files' headers tell it. For flac it is half of pcm16, an estimate: what a recording
-    compresses to is known once it is compressed, and asking for more would refuse packs that fit.
+    For pcm16 and source the files' headers tell it, as far as a file of that size can hold what its header says: one
+    that lies is rejected later, and must not cost the others their pack. For flac it is half of pcm16, an estimate:
+    what a recording compresses to is known once it is compressed, and asking for more would refuse packs that fit.
     """
-    sizes = [item.packed_bytes(header.codec, header.sample_rate, header.num_channels) for item in clips]
+    believed = [replace(item, num_frames=min(item.num_frames, most_frames(item.header))) for item in clips]
+    sizes = [item.packed_bytes(header.codec, header.sample_rate, header.num_channels) for item in believed]
     audio = sum(sizes) * (_FLAC_SHARE if header.codec == "flac" else 1)
     texts = max((len(item.clip.clip_id) + len(item.clip.group) for item in clips), default=0)
     names = 4 * max(map(len, header.class_names)) * len(header.class_names)
@@ -54,11 +58,18 @@ def write_error(path: Path, error: OSError, needed: int) -> RunError:
         error: what the system said.
         needed: the file's size.
     """
-    free = shutil.disk_usage(path.parent).free
     return RunError(
-        f"{path}: cannot be written ({error.strerror or error}); the disk has {_megabytes(free)} free, this file needs "
+        f"{path}: cannot be written ({error.strerror or error}); {room_left(path.parent)}, this file needs "
         f"{_megabytes(needed)}. Make room and run the same command again; it goes on from there."
     )
+
+
+def room_left(folder: Path) -> str:
+    """What a message says of the room on a folder's disk."""
+    try:
+        return f"the disk has {_megabytes(shutil.disk_usage(folder).free)} free"
+    except OSError:
+        return "its folder is gone or cannot be looked at"
 
 
 def _megabytes(num_bytes: int) -> str:

@@ -173,14 +173,16 @@ def read_index(root: Path) -> tuple[Index, ClipTable]:
         RequestError: ``root`` is not a packed dataset.
         ShardError: the index is damaged or of another format version.
     """
+    failed = b""
     while True:
         text = _read_json(root)
         try:
             index = _parse(root / INDEX_JSON, text)
             table = _read_table(root, index)
         except ShardError:
-            if _read_json(root) == text:
+            if text == failed:  # twice the same: it is not a change whose last rename came in between
                 raise
+            failed = text
         else:
             if _read_json(root) == text:
                 return index, table
@@ -275,7 +277,7 @@ def check_size(root: Path, entry: ShardEntry) -> Path:
     """
     path = root / entry.file
     if not path.is_file():
-        raise ShardError(f"{path}: missing. Run the same tonearm pack again to complete the dataset.")
+        raise ShardError(f"{path}: missing. Run the same tonearm pack again to complete it, or put back a copy.")
     size = path.stat().st_size
     if size != entry.num_bytes:
         raise ShardError(f"{path}: {size} bytes, but {entry.num_bytes} were packed. Delete it and pack again.")
@@ -290,7 +292,10 @@ def _explain(path: Path, error: ValidationError) -> str:
             f"{path}: shard format {first['input']!r}, but this tonearm reads format {FORMAT_VERSION}. "
             "Pack the dataset again with this version, or install the version that wrote it."
         )
-    return f"{path}: damaged, {key}: {first['msg']}. Run the same tonearm pack again."
+    return (
+        f"{path}: damaged, {key}: {first['msg']}. Put back a copy of it; or, if the dataset was never appended to or "
+        "relabelled, delete it and run the same tonearm pack again."
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -70,14 +70,26 @@ def _judge(task: ShardTask) -> PackedShard | str:
 
 def _was_ours(path: Path) -> bool:
     """Whether a file that is no whole shard began as one, or is empty: a foreign file is not written over."""
-    with path.open("rb") as file:
-        return file.read(len(SEAL_MARK)) in (SEAL_MARK, b"")
+    try:
+        with path.open("rb") as file:
+            return file.read(len(SEAL_MARK)) in (SEAL_MARK, b"")
+    except OSError:  # a folder, for example
+        return False
 
 
 def _source_is_newer(task: ShardTask) -> bool:
-    """Whether a recording was written after the shard that holds it, as make would ask."""
-    packed = task.path.stat().st_mtime_ns
-    return any((task.root / path).stat().st_mtime_ns > packed for path in {item.clip.path for item in task.clips})
+    """Whether a recording was written, or put in its place, after the packing of the shard that holds it had begun."""
+    begun = task.path.stat().st_mtime_ns
+    return any(_changed_ns(task.root / path) > begun for path in {item.clip.path for item in task.clips})
+
+
+def _changed_ns(path: Path) -> int:
+    """When a recording came to be what it is; 0 if it is gone, since what was packed of it is still good."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return 0
+    return max(facts.st_mtime_ns, facts.st_ctime_ns)  # a file that is moved here keeps its mtime
 
 
 def _missing(task: ShardTask, shard: Shard) -> list[Reject] | None:

@@ -12,7 +12,20 @@ from tonearm.errors import RequestError, RunError
 
 LOCK_NAME = ".tonearm.lock"
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network file systems cannot lock
+_TRIES = 100
 _FAR = 1 << 30  # Windows forbids others to read what is locked: lock a byte behind the text
+_held: set[int] = set()  # descriptors of this process's locks
+
+
+def _let_go() -> None:
+    """In a forked process: a copy of the descriptor would keep the lock after its holder has died."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
@@ -28,10 +41,11 @@ def locked_folder(out: Path, what: str = "pack") -> Iterator[None]:
 
     Raises:
         RequestError: somebody else holds the lock; says who.
-        RunError: the lock file cannot be written.
+        RunError: the lock file cannot be written, or does not stay the same file.
     """
     path = out / LOCK_NAME
     descriptor = _acquire(path, out)
+    _held.add(descriptor)
     try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{what}, process {os.getpid()} on {socket.gethostname()}\n".encode())
@@ -40,17 +54,21 @@ def locked_folder(out: Path, what: str = "pack") -> Iterator[None]:
     try:
         yield
     finally:
-        if sys.platform != "win32":
+        if descriptor not in _held:
+            pass  # a forked process came here: the lock is its parent's
+        elif sys.platform != "win32":
+            _held.discard(descriptor)
             path.unlink(missing_ok=True)  # while it is held, so that nobody locks a file that is about to go
             os.close(descriptor)
         else:
+            _held.discard(descriptor)
             os.close(descriptor)
             with suppress(OSError):  # somebody else opened it in between
                 path.unlink(missing_ok=True)
 
 
 def _acquire(path: Path, out: Path) -> int:
-    while True:
+    for _ in range(_TRIES):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
@@ -73,6 +91,10 @@ def _acquire(path: Path, out: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)  # its holder removed it between our opening and our locking it
+    raise RunError(
+        f"{path}: the lock file was another one each time that it was opened ({_TRIES} times). If nobody else works in "
+        "this folder, its file system cannot tell files apart: give a folder on another disk."
+    )
 
 
 def _lock(descriptor: int) -> None:

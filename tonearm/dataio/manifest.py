@@ -22,6 +22,7 @@ AUDIO_SUFFIXES = frozenset(
 )  # fmt: skip
 SPLITS = ("train", "val", "test")
 NO_FOLD = -1
+_MAX_SECONDS = 1e9  # thirty years: times that are multiplied by a rate must stay numbers
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,11 @@ def _check_clip(clip: Clip, num_classes: int, root: Path) -> None:
         raise ManifestError(
             f"{root}: clip {clip.clip_id!r} goes from {clip.start_seconds} to {clip.end_seconds} seconds; a clip "
             "begins at 0 or later and ends after it has begun."
+        )
+    if max(clip.start_seconds, clip.end_seconds or 0) >= _MAX_SECONDS:
+        raise ManifestError(
+            f"{root}: clip {clip.clip_id!r} goes from {clip.start_seconds} to {clip.end_seconds} seconds; no recording "
+            f"is {_MAX_SECONDS:g} seconds long. Are these samples or milliseconds?"
         )
     if not NO_FOLD <= clip.fold < 2**31:
         raise ManifestError(f"{root}: clip {clip.clip_id!r} has fold {clip.fold}, expected 0 or more.")

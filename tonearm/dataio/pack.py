@@ -12,11 +12,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from pydantic import ValidationError
 
 from tonearm.dataio import index
 from tonearm.dataio.atomic import is_leftover, remove_leftovers
 from tonearm.dataio.columns import CODECS
+from tonearm.dataio.encode import flac_limits
 from tonearm.dataio.kept_shards import another_pack
 from tonearm.dataio.lock import LOCK_NAME, locked_folder
 from tonearm.dataio.manifest import Manifest
@@ -30,10 +32,10 @@ from tonearm.dataio.plan import (
     library_versions,
     probe_all,
 )
-from tonearm.dataio.rejects import REJECTS, write_rejects
+from tonearm.dataio.rejects import REJECTS, read_rejects, write_rejects
 from tonearm.dataio.shard_tasks import pack_shards
-from tonearm.dataio.shards import SHARD_NAME, DatasetHeader
-from tonearm.errors import RequestError, RunError
+from tonearm.dataio.shards import SHARD_NAME, DatasetHeader, read_shard, stored_crcs
+from tonearm.errors import RequestError, RunError, ShardError
 
 _OTHER_FILES = (REJECTS, *index.INDEX_FILES)
 
@@ -94,7 +96,8 @@ def pack_dataset(
 
     Raises:
         RequestError: arguments that make no sense, ``source`` for files it cannot take, a folder that holds something
-            else already, that another process writes to, or that was appended to or relabelled since it was packed.
+            else already or that another process writes to. One that was appended to or relabelled since is mended
+            where shards are missing or damaged, and otherwise left as it is.
         RunError: no clip could be read, or one could not and ``on_error`` is "fail"; or the disk has not enough room.
     """
     out = Path(out)
@@ -110,6 +113,8 @@ def pack_dataset(
     rate = sample_rate or Counter(item.header.sample_rate for item in planned).most_common(1)[0][0]
     if codec == "source":
         check_source(planned, rate, num_channels)
+    if codec == "flac" and (limits := flac_limits(rate, num_channels)):
+        raise RequestError(f"{limits}. Pack with --codec pcm16 instead.")
     parts = cut(planned, codec, rate, num_channels, shard_bytes)
     header = DatasetHeader(
         name=manifest.name, class_names=manifest.class_names, codec=codec, sample_rate=rate, num_channels=num_channels,
@@ -120,8 +125,10 @@ def pack_dataset(
 
     _make_folder(out)
     with locked_folder(out):
-        _check_standing(out, tasks)
+        standing = _check_standing(out, tasks)
         remove_leftovers(out, _is_ours)
+        if standing is not None and (standing.relabelled or len(standing.packs) > 1):
+            return _mend(out, tasks, standing, num_workers=num_workers, executor=executor, progress=progress)
         done = pack_shards(
             tasks, num_workers=num_workers, executor=executor, progress=progress,
             starting=lambda: (out / index.INDEX_JSON).unlink(missing_ok=True),  # where it stands, the pack is complete
@@ -194,20 +201,61 @@ def _is_ours(name: str) -> bool:
     return name in _OTHER_FILES or SHARD_NAME.fullmatch(name) is not None
 
 
-def _check_standing(out: Path, tasks: list[ShardTask]) -> None:
-    """Refuse a folder whose dataset is another one, or more than this pack would make of it."""
-    expected = {task.path.name for task in tasks}
+def _check_standing(out: Path, tasks: list[ShardTask]) -> index.Index | None:
+    """The index of the dataset that is there, if there is one; refuse a dataset that is another one."""
+    path = out / index.INDEX_JSON
+    extra = sorted({shard.name for shard in out.glob("shard-*.h5")} - {task.path.name for task in tasks})
     try:
-        found = index.Index.model_validate_json((out / index.INDEX_JSON).read_bytes())
-    except (OSError, ValidationError):
-        found = None  # not there, or damaged: then the shards tell
-    if found is not None and (found.relabelled or len(found.packs) > 1):
-        what = "relabelled" if found.relabelled else "appended to"
+        found = index.Index.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        if extra:
+            raise another_pack(out) from None
+        return None
+    except (OSError, ValidationError) as error:
         raise RequestError(
-            f"{out}: this dataset was {what} after it was packed, and packing it again would undo that. Pack into "
-            f"another folder; or, if that is what you want, delete {out / index.INDEX_JSON} first."
+            f"{path}: damaged. If the dataset was appended to or relabelled, put back a copy of this file; otherwise "
+            "delete it and pack again."
+        ) from error
+    if found.packs[0].pack_sha256 != tasks[0].header.pack_sha256:
+        raise another_pack(out)
+    named = {entry.file for entry in found.shards}
+    if unnamed := [name for name in extra if name not in named]:
+        raise RequestError(
+            f"{out}: this is packed already, and there are shards of an append that did not come to its end: "
+            f"{', '.join(unnamed[:5])}. Run that append again, or delete these; the dataset does not need them."
         )
-    if found is not None and found.packs[0].pack_sha256 != tasks[0].header.pack_sha256:
-        raise another_pack(out)
-    if any(path.name not in expected for path in out.glob("shard-*.h5")):
-        raise another_pack(out)
+    return found
+
+
+def _mend(out: Path, tasks: list[ShardTask], standing: index.Index, *, num_workers: int, executor: Executor | None,
+          progress: Progress | None) -> PackSummary:  # fmt: skip
+    """Pack shards again that are missing or damaged in a dataset that was changed after it was packed.
+
+    The index, which holds the change, stays: a shard that is packed again is the same bytes, or it is refused.
+    """
+    broken = [task for task in tasks if not _is_whole(out, standing.shards[task.number])]
+    done = pack_shards(broken, num_workers=num_workers, executor=executor, progress=progress)
+    for shard in done.shards:
+        if shard.metadata_sha256 != standing.shards[shard.number].metadata_sha256:
+            shard.path.unlink()
+            raise RunError(
+                f"{shard.path}: it was damaged, and the recordings no longer are what they were when it was packed, so "
+                "it cannot be made again. Put back a copy of it, or pack everything into another folder."
+            )
+    return PackSummary(
+        num_clips=sum(entry.num_clips for entry in standing.shards),
+        num_shards=len(standing.shards),
+        num_kept=len(standing.shards) - len(broken),
+        num_bytes=sum(entry.num_bytes for entry in standing.shards),
+        num_clipped=int(index.read_index(out)[1].num_clipped.sum()),
+        rejects=tuple(read_rejects(out)),
+        mended=tuple(task.path.name for task in broken),
+    )
+
+
+def _is_whole(out: Path, entry: index.ShardEntry) -> bool:
+    try:
+        shard = read_shard(index.check_size(out, entry))
+        return shard.metadata_sha256 == entry.metadata_sha256 and np.array_equal(stored_crcs(shard), shard.crc32)
+    except ShardError:
+        return False

@@ -16,7 +16,7 @@ from tonearm.dataio.manifest import Clip, Manifest
 from tonearm.dataio.planned import PlannedClip as PlannedClip
 from tonearm.dataio.planned import Reject as Reject
 from tonearm.dataio.planned import ShardTask as ShardTask
-from tonearm.dataio.recording import is_excerpt, length_is_certain, place_clip
+from tonearm.dataio.recording import is_excerpt, length_is_certain, most_frames, place_clip
 from tonearm.dataio.shards import DatasetHeader
 from tonearm.errors import AudioError, RequestError
 
@@ -26,6 +26,8 @@ _MANY_SHARDS = 12  # as long as they are smaller than the largest: 2, 3, 4, 6 an
 _DECODED_BY_DALI = frozenset({"WAV", "WAVEX", "FLAC", "OGG"})
 _THREADS = 8  # hide the latency of a disk
 _FILES_A_TASK = 64
+_SLACK_SECONDS = 1.0  # how far a clip may end behind what its MP3 can hold; decoding judges more strictly
+_OTHER_CODECS = "Pack with --codec flac or pcm16 instead."
 
 
 def probe_all(manifest: Manifest) -> tuple[list[PlannedClip], list[Reject]]:
@@ -61,14 +63,30 @@ def _plan_clip(clip: Clip, header: Probe | str) -> PlannedClip:
     num_frames = header.num_frames
     if is_excerpt(clip):
         if not length_is_certain(header) and clip.end_seconds is not None:  # judged when it is decoded
+            most_seconds = most_frames(header) / header.sample_rate
+            if clip.end_seconds > most_seconds + _SLACK_SECONDS:
+                raise AudioError(
+                    f"the clip ends at {clip.end_seconds:g} s, its file of {header.num_bytes} bytes at "
+                    f"{most_seconds:g} s at most"
+                )
             num_frames = max(num_frames, round(clip.end_seconds * header.sample_rate))
         num_frames = place_clip(clip, sample_rate=header.sample_rate, num_frames=num_frames)[1]
     check_length(num_frames, header.num_channels)
     return PlannedClip(clip, header, num_frames)
 
 
-def check_source(planned: Iterable[PlannedClip], sample_rate: int, num_channels: int) -> None:
-    """Refuse codec ``source`` for clips that DALI cannot take as their files are, naming them."""
+def check_source(planned: Iterable[PlannedClip], sample_rate: int, num_channels: int, *,
+                 advice: str = _OTHER_CODECS) -> None:  # fmt: skip
+    """Refuse codec ``source`` for clips that DALI cannot take as their files are.
+
+    Args:
+        planned: the clips.
+        sample_rate, num_channels: the dataset's.
+        advice: what to do about it, the sentence that ends the message.
+
+    Raises:
+        RequestError: names the clips.
+    """
     excerpts, offenders = [], []
     for item in planned:
         clip, header = item.clip, item.header
@@ -80,20 +98,20 @@ def check_source(planned: Iterable[PlannedClip], sample_rate: int, num_channels:
             offenders.append(f"{clip.path} ({header.container}, {kind[0]} Hz, {kind[1]} channels)")
     if excerpts:
         raise RequestError(
-            f"codec source keeps whole files, but these clips are parts of one: {_some(excerpts)}. Pack with --codec "
-            "flac or pcm16 instead."
+            f"codec source keeps whole files, but these clips are parts of one: {_some(excerpts)}. {advice}"
         )
     if offenders:
         raise RequestError(
             f"codec source keeps the files' own bytes, so every file must be WAV, FLAC or Ogg at {sample_rate} Hz with "
-            f"{num_channels} channel(s). These are not: {_some(offenders)}. Pack with --codec flac or pcm16 instead."
+            f"{num_channels} channel(s). These are not: {_some(offenders)}. {advice}"
         )
 
 
 def cut(planned: Sequence[PlannedClip], codec: str, sample_rate: int, num_channels: int,
         shard_bytes: int | None) -> list[list[PlannedClip]]:  # fmt: skip
     """Cut the readable clips into shards by the size that their headers promise (for flac: before compression)."""
-    sizes = [item.packed_bytes(codec, sample_rate, num_channels) for item in planned]
+    # a sample or two at a far higher rate round to nothing
+    sizes = [max(1, item.packed_bytes(codec, sample_rate, num_channels)) for item in planned]
     total = sum(sizes)
     limit = shard_bytes or min(MAX_SHARD_BYTES, max(MIN_SHARD_BYTES, -(-total // _MANY_SHARDS)))
     num_parts = -(-total // limit)

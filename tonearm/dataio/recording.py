@@ -10,11 +10,15 @@ from tonearm.dataio.plain_wav import PlainWav, read_plain_wav
 from tonearm.dataio.shard_layout import Array
 from tonearm.errors import AudioError
 
-# libsndfile finds any frame of these exactly; of Vorbis and MP3 it may find another one, in others it cannot seek
+# libsndfile finds any frame of these exactly, in these containers; of Vorbis, MP3 or 8 bits in VOC it may find another
+# one, in others it cannot seek
 _SEEKABLE = frozenset(
     ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM",
      "ALAC_16", "ALAC_20", "ALAC_24", "ALAC_32")
 )  # fmt: skip
+_EXACT_CONTAINERS = frozenset(("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC"))
+_MP3_BYTES = 1000  # a second, at least: 8 kbit/s is the lowest rate
+_FLAC_FRAME = (65_535, 11)  # samples at most, and bytes at least; Vorbis, Opus and ALAC have more bytes a sample
 _SLACK_SECONDS = 0.1  # by which a table's end may lie behind the file's
 
 
@@ -50,6 +54,19 @@ def length_is_certain(header: Probe) -> bool:
     return header.container != "MP3"
 
 
+def most_frames(header: Probe) -> int:
+    """How many frames a file of its size can hold at most, whatever its header says."""
+    if header.container == "MP3":
+        return header.num_bytes * header.sample_rate // _MP3_BYTES
+    samples, num_bytes = _FLAC_FRAME
+    return -(-header.num_bytes // num_bytes) * samples
+
+
+def is_seekable(header: Probe) -> bool:
+    """Whether any frame can be read without those before it."""
+    return header.subtype in _SEEKABLE and header.container in _EXACT_CONTAINERS
+
+
 class RecordingReader:
     """Reads clips, best in the manifest's order: keeps the last file that could only be decoded as a whole."""
 
@@ -74,7 +91,7 @@ class RecordingReader:
         """
         if not is_excerpt(clip):
             return read_samples(path, header)
-        if header.subtype in _SEEKABLE:
+        if is_seekable(header):
             start, count = place_clip(clip, sample_rate=header.sample_rate, num_frames=header.num_frames)
             check_length(count, header.num_channels)
             samples = np.empty((count, header.num_channels), sample_type(header))

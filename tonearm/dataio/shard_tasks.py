@@ -4,6 +4,8 @@ Shards that an earlier run finished are kept if they are whole. The others are w
 depends on nothing but the task.
 """
 
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
@@ -105,8 +107,10 @@ def _pack_next(worker: OwnWorker | ProcessWorker, crew: Crew, begin: int) -> tup
                 return None
             stack.enter_context(_saying_what_cannot_be_written(task))
             temporary = stack.enter_context(atomic_path(task.path))
+            began = time.time_ns()
             written = worker.write_audio(task, temporary, begin, crew.count)
         shard = complete_shard(temporary, task, begin, written)
+        os.utime(temporary, ns=(began, began))  # a recording written from then on is newer than its shard
     return task, (shard, written.rejects)
 
 
@@ -132,13 +136,14 @@ def _run_here(tasks: Sequence[ShardTask], num_workers: int,
             found[packed[0].number] = packed[1]
 
     count = min(num_workers, len(tasks))
-    workers: list[OwnWorker | ProcessWorker] = [
-        OwnWorker() if place == 0 else ProcessWorker() for place in range(count)
-    ]
+    workers: list[OwnWorker | ProcessWorker] = []
     with ThreadPoolExecutor(2 * count, "pack") as threads:
-        # two threads a worker: one waits for the disk to take its shard, the other one's clips are being encoded
-        pending = {threads.submit(work, worker) for worker in workers for _ in range(2)}
         try:
+            for place in range(count):
+                worker: OwnWorker | ProcessWorker = OwnWorker() if place == 0 else ProcessWorker()
+                workers.append(worker)
+            # two threads a worker: one waits for the disk to take its shard, the other one's clips are being encoded
+            pending = {threads.submit(work, worker) for worker in workers for _ in range(2)}
             while pending:
                 done, pending = wait(pending, _TICK_SECONDS, FIRST_EXCEPTION)
                 report(*crew.done())

@@ -255,7 +255,8 @@ def damaged_clips(shard: Shard) -> list[str]:
     last = ((shard.table.offset + shard.table.size) * itemsize - 1) // CRC_BLOCK
     # a clip is hit when a bad block's number lies in [first, last]
     hit = np.searchsorted(bad, first, side="left") < np.searchsorted(bad, last, side="right")
-    return [clip_id.decode() for clip_id in shard.table.clip_id[hit]] or (["(padding)"] if len(bad) else [])
+    names = [clip_id.decode(errors="replace") for clip_id in shard.table.clip_id[hit]]
+    return names or (["(padding)"] if len(bad) else [])
 
 
 def _read_header(file: h5py.File, path: Path) -> tuple[DatasetHeader, int]:

@@ -2,7 +2,8 @@
 
 import csv
 import io
-import shutil
+import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from typing import NamedTuple
 
 import soundfile
 
-from tonearm.dataio.atomic import atomic_path, write_text
+from tonearm.dataio.atomic import write_text
 from tonearm.dataio.audio_file import encode_flac
 from tonearm.dataio.clip_rows import clips_of
 from tonearm.dataio.columns import Array
 from tonearm.dataio.dataset import DamagedClipError, Dataset, open_dataset
+from tonearm.dataio.encode import flac_limits
 from tonearm.dataio.file_names import file_stems
+from tonearm.dataio.free_space import room_left
 from tonearm.dataio.label_cells import join_labels
 from tonearm.dataio.manifest import NO_FOLD, Clip
 from tonearm.dataio.workers import available_cores
@@ -26,7 +29,6 @@ from tonearm.errors import AudioError, RequestError, RunError
 TABLE = "labels.csv"
 FILE_FORMATS = ("wav", "flac")
 _SUFFIXES = {"WAV": ".wav", "WAVEX": ".wav", "FLAC": ".flac", "OGG": ".ogg"}
-_MAX_FLAC = (8, 655_350)  # channels and Hz
 _BATCH = 256  # clips handed to the threads at once
 
 # subtype of a source -> what to read it as, and the subtypes of WAV and FLAC that hold every such value
@@ -89,10 +91,11 @@ def unpack_dataset(
     if file_format is not None and file_format not in FILE_FORMATS:
         raise RequestError(f"file_format (--format) is {file_format!r}; it may be {' or '.join(FILE_FORMATS)}.")
     dataset = open_dataset(out)
-    shape = (dataset.num_channels, dataset.sample_rate)
-    if file_format == "flac" and any(got > most for got, most in zip(shape, _MAX_FLAC, strict=True)):
-        raise RequestError(f"{out} has {shape[0]} channels at {shape[1]} Hz; FLAC holds at most 8 at 655350 Hz. Use "
-                           "--format wav.")  # fmt: skip
+    limits = flac_limits(dataset.sample_rate, dataset.num_channels)
+    if file_format == "flac" and limits is not None:
+        raise RequestError(
+            f"{out} has {dataset.num_channels} channels at {dataset.sample_rate} Hz; {limits}. Use --format wav."
+        )
     _make_folder(folder, out)
     clips = clips_of(dataset.table)
     stems = file_stems(clip.clip_id for clip in clips)
@@ -133,14 +136,18 @@ def _write_clip(dataset: Dataset, folder: Path, stems: list[str], file_format: s
         return f"{dataset.where_is(row)}: does not decode ({error.error_string})"
     name = stems[row] + suffix
     try:
-        with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(data)
+        (folder / name).write_bytes(data)
     except OSError as error:
-        raise RunError(
-            f"{folder / name}: cannot be written ({error.strerror or error}); the disk has "
-            f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB free. Make room, empty the folder and unpack again."
-        ) from error
+        (folder / name).unlink(missing_ok=True)
+        raise _cannot_write(folder / name, error) from error
     return _Written(name, len(data))
+
+
+def _cannot_write(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"{path}: cannot be written ({error.strerror or error}); {room_left(path.parent)}. Make room, empty the folder "
+        "and unpack again."
+    )
 
 
 def _encode(dataset: Dataset, row: int, file_format: str | None) -> tuple[str, bytes]:
@@ -196,4 +203,9 @@ def _write_table(folder: Path, written: list[tuple[str, Clip]], class_names: tup
         cell = join_labels(labels) if several else labels[0]
         fold = "" if clip.fold == NO_FOLD else clip.fold
         rows.writerow([name, cell, fold, clip.split, clip.group, clip.subset, clip.clip_id])
-    write_text(folder / TABLE, text.getvalue())
+    if sys.platform != "win32":
+        os.sync()  # the table says that all files are there: not before they are on the disk
+    try:
+        write_text(folder / TABLE, text.getvalue())
+    except OSError as error:
+        raise _cannot_write(folder / TABLE, error) from error

@@ -1,7 +1,8 @@
 """Peer: one (clips, time) int16 dataset in one HDF5 file, read by rows in DataLoader workers, as PANNs lays it out.
 
 Each worker opens the file itself, upon its first clip, since an open HDF5 file must not be forked. Settings:
-``workers``; ``samples``, what they hand over: "float32", or "int16" that is converted where it arrives.
+``workers``; ``read``: "row" (row by row, collated) or "batch" (the rows of a batch, which lie side by side, as one
+slice); ``samples``, what they hand over: "float32", or "int16" that is converted where it arrives.
 """
 
 import h5py
@@ -25,12 +26,27 @@ class Rows(Dataset):
         return self.num_rows
 
     def __getitem__(self, index):
+        return index, self.read(index).unsqueeze(0)
+
+    def read(self, places):
+        """What stands at an index or a slice."""
         if self.waveform is None:
             self.waveform = h5py.File(self.path, "r")["waveform"]
-        row = torch.from_numpy(self.waveform[index]).unsqueeze(0)
-        if self.samples == "float32":
-            row = row.to(torch.float32).mul_(1 / FULL_SCALE)
-        return index, row
+        samples = torch.from_numpy(self.waveform[places])
+        return samples.to(torch.float32).mul_(1 / FULL_SCALE) if self.samples == "float32" else samples
+
+
+class Slices(Rows):
+    """Whole batches of the file, read at once; the DataLoader asks for them because there is ``__getitems__``."""
+
+    def __getitems__(self, indices):
+        """A batch of consecutive rows."""
+        return torch.tensor(indices), self.read(slice(indices[0], indices[-1] + 1)).unsqueeze(1)
+
+
+def as_it_is(batch):
+    """A batch that needs no collating."""
+    return batch
 
 
 class H5pyRows(Peer):
@@ -53,9 +69,12 @@ class H5pyRows(Peer):
 
     def open(self, settings, num_clips):
         """A DataLoader whose workers stay from pass to pass."""
+        whole = settings["read"] == "batch"
+        kind = Slices if whole else Rows
         return DataLoader(
-            Rows(self.arguments.folder / "h5py-rows" / "waveform.h5", num_clips, settings["samples"]),
+            kind(self.arguments.folder / "h5py-rows" / "waveform.h5", num_clips, settings["samples"]),
             batch_size=self.arguments.batch_size,
+            collate_fn=as_it_is if whole else None,
             num_workers=settings["workers"],
             persistent_workers=True,
             pin_memory=self.arguments.device.type == "cuda",

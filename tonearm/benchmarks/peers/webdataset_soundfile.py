@@ -55,7 +55,7 @@ class WebDatasetSoundfile(Peer):
                     for place, path in enumerate(self.arguments.paths[start : start + size], start):
                         shard.add(path, f"{place:06d}{suffix}")
 
-        self.shards = make_once(self.arguments.folder / f"webdataset-{suffix[1:]}", make)
+        self.shards = make_once(self.arguments.folder / f"webdataset-{suffix[1:]}-{size}-a-shard", make)
         return self.shards
 
     def open(self, settings, num_clips):
