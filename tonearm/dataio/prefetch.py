@@ -15,6 +15,7 @@ from tonearm.dataio.excerpts import Decoder
 from tonearm.errors import RunError
 
 Place = TypeVar("Place")
+_READY = 1  # batches beyond those being made; more only costs memory, since decoding is steady
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Lanes:
         try:
             for place in places:
                 pending.append(threads.submit(self._make, place, make))
-                if len(pending) > self._number:  # more of them would only pass through the caches in vain
+                if len(pending) > self._number + _READY:
                     yield _hand_over(*pending.popleft().result())
                 if os.getpid() != self.process:
                     raise RunError("this iteration began in another process; begin a new one after a fork.")
