@@ -237,6 +237,10 @@ def test_buffers_return_only_when_nobody_holds_them() -> None:
     assert torch.from_numpy(pool.take((2, 3))).data_ptr() != address
     del view
     assert torch.from_numpy(pool.take((2, 3))).data_ptr() == address
+    short = torch.from_numpy(pool.take((1, 3)))
+    assert short.shape == (1, 3)
+    assert short.data_ptr() == address  # an epoch's last batch, which may be shorter, frees no buffer and takes none
+    assert torch.from_numpy(pool.take((2, 3))).data_ptr() != address
 
 
 def test_a_batch_that_fails_is_not_written_to_afterwards() -> None:

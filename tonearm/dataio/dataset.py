@@ -15,6 +15,8 @@ from tonearm.dataio.mapped_shards import MappedShards, Verify
 from tonearm.dataio.shards import DatasetHeader
 from tonearm.errors import RequestError, ShardError
 
+_INT16 = np.dtype("<i2")
+
 
 class DamagedClipError(ShardError):
     """A clip that cannot be read; ``row`` is its place in the dataset that was asked."""
@@ -147,7 +149,7 @@ class Dataset:
         """
         width = 2 * self.num_channels
         first = int(self.table.offset[row]) * 2 + start * width
-        return self._bytes(row, first, first + num_frames * width, verify).view("<i2").reshape(-1, self.num_channels)
+        return self._bytes(row, first, first + num_frames * width, verify).view(_INT16).reshape(-1, self.num_channels)
 
     def _bytes(self, row: int, start: int, stop: int, verify: Verify) -> Array:
         try:

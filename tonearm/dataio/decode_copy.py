@@ -50,13 +50,13 @@ class BatchFiller:
 
         def convert(place: int, clip: Array) -> None:
             count = len(clip)
-            for out, samples in zip(batch[place], clip.T, strict=True):
-                valid = out if count == len(out) else out[:count]
-                np.copyto(valid, samples)
-                if samples.dtype == np.int16:
-                    np.multiply(valid, _SCALE, out=valid)
-                if count < len(out):
-                    out[count:] = 0
+            out = batch[place]
+            valid = out[:, :count]
+            np.copyto(valid, clip.T)
+            if clip.dtype == np.int16:
+                np.multiply(valid, _SCALE, out=valid)
+            if count < excerpts.num_samples:
+                out[:, count:] = 0
 
         self._each_clip(excerpts, view, convert)
         return torch.from_numpy(batch)
@@ -140,15 +140,16 @@ class BufferPool:
         self._lock = threading.Lock()
 
     def take(self, shape: tuple[int, ...]) -> Array:
-        """An array of ``shape`` with undefined contents."""
+        """An array of ``shape`` with undefined contents; a shorter batch gets the beginning of a longer one's."""
         with self._lock:
             for array in self._arrays:
-                if array.shape == shape and sys.getrefcount(array) <= _UNUSED:
-                    return array
+                large_enough = array.shape[1:] == shape[1:] and len(array) >= shape[0]
+                if large_enough and sys.getrefcount(array) <= _UNUSED:
+                    return array[: shape[0]]
                 del array  # or the last one would seem to be in use
             self._arrays = [array for array in self._arrays if sys.getrefcount(array) > _UNUSED]
             self._arrays.append(np.empty(shape, np.float32))
-            return self._arrays[-1]
+            return self._arrays[-1][:]
 
 
 def _references_when_unused() -> int:

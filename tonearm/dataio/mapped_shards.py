@@ -36,7 +36,7 @@ class _KnownShard:
     audio_offset: int
     audio_nbytes: int
     crc32: Array
-    checked: Array  # bool, one a block; threads may check one twice, which is harmless
+    checked: bytearray  # 0 or 1, one a block; threads may check one twice, which is harmless
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class MappedShards:
         known, mapped = self._open(number)
         if verify != "never":
             first, last = start // CRC_BLOCK, -(-stop // CRC_BLOCK)
-            if verify == "always" or not known.checked[first:last].all():
+            if verify == "always" or known.checked.find(0, first, last) >= 0:
                 self._check(known, mapped, first, last)
         return mapped.audio[start:stop]
 
     def _check(self, known: _KnownShard, mapped: _Map, first: int, last: int) -> None:
         """Compare blocks with their CRCs; those that nobody has touched yet are asked for at once, not page by page."""
-        if hasattr(mmap, "MADV_WILLNEED") and not known.checked[first:last].any():
+        if hasattr(mmap, "MADV_WILLNEED") and known.checked.find(1, first, last) < 0:
             start = known.audio_offset + first * CRC_BLOCK
             page = start - start % mmap.PAGESIZE
             end = min(known.audio_offset + last * CRC_BLOCK, known.num_bytes)
@@ -85,7 +85,7 @@ class MappedShards:
                     "its bytes do not match their CRC-32, so the file was damaged after packing. "
                     f"`tonearm verify {self.root}` lists all damage; delete the shard and pack again."
                 )
-            known.checked[block] = True
+            known.checked[block] = 1
 
     def _open(self, number: int) -> tuple[_KnownShard, _Map]:
         with self._lock:
@@ -119,7 +119,7 @@ class MappedShards:
         if sealed[:2] != (entry.audio_offset, entry.audio_nbytes) or sealed.metadata_sha256 != entry.metadata_sha256:
             raise ShardError(f"{path}: not the shard that the index describes. Delete it and pack again.")
         crc32 = read_crc32(path, sealed)
-        return _KnownShard(path, entry.num_bytes, *sealed[:2], crc32, np.zeros(len(crc32), np.bool_))
+        return _KnownShard(path, entry.num_bytes, *sealed[:2], crc32, bytearray(len(crc32)))
 
     def _start(self) -> None:
         self._lock = threading.Lock()
