@@ -23,7 +23,8 @@ from tonearm.dataio import open_dataset, pack_dataset, read_manifest
 from tonearm.dataio.workers import available_cores
 from tonearm.errors import RequestError
 
-MIN_SECONDS = 0.25  # of a timed pass: the loop over one cached batch takes only microseconds
+MIN_SECONDS = 1.0  # of a timed pass, about what peers take for one: caches that the last one left weigh alike on all
+WARMUP = 2  # the first pass fills buffers and checks CRCs; the second tells how many make up the least length
 COLD_REPEATS = 3  # at most: each empties the cache and reads everything from the disk
 OWN_SIZE, PEERS_SIZE = 2.8, 5.4  # of the folder, in sizes of the clips as WAV, with 0.8 for each copy as FLAC
 
@@ -122,7 +123,14 @@ def bench_loader(
             "data_gb": round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9, 2),
             "memory_available_gb": _gigabytes(page_cache.available_bytes()),
         }
-        measurements = measure(contestants, repeats=repeats, min_seconds=MIN_SECONDS, device=device, announce=announce)
+        measurements = measure(
+            contestants,
+            repeats=repeats,
+            warmup=WARMUP,
+            min_seconds=MIN_SECONDS,
+            device=device,
+            announce=announce,
+        )
         # Nothing of the warm run may still map the files: what is mapped stays in the cache.
         del contestants, pcm16, flac
         settings["cold_page_cache"] = "not measured"
