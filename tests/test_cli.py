@@ -63,7 +63,7 @@ def test_from_recordings_to_a_score(tmp_path: Path, tonearm: Run) -> None:
     code, out, err = tonearm("pack", "folder", "in", "out")
     assert code == 0
     assert "20 clips in 1 shard," in out
-    assert "1 clip could not be read and left out, the first class0/broken.wav" in err
+    assert "1 clip was left out: it cannot be read. class0/broken.wav: " in err
     code, out, _ = tonearm("inspect", "out")
     assert code == 0
     assert "in: 20 clips" in out
@@ -178,7 +178,7 @@ def test_failures_are_one_paragraph_and_exit_1(packed: Path, tonearm: Run, tmp_p
     (tmp_path / "junk" / "a" / "b.wav").write_bytes(b"junk")
     code, _, err = tonearm("pack", "folder", "junk", "x")
     assert code == 1
-    assert "none of the 1 clips can be read" in one_paragraph(err)
+    assert "its only clip cannot be read, a/b.wav: " in one_paragraph(err)
     shard = packed / "shard-00000.h5"
     data = bytearray(shard.read_bytes())
     data[8192] ^= 1
@@ -186,10 +186,10 @@ def test_failures_are_one_paragraph_and_exit_1(packed: Path, tonearm: Run, tmp_p
     code, out, err = tonearm("verify", packed)
     assert code == 1
     assert "its bytes do not match their CRC-32" in out
-    assert " found. Delete the shards named" in one_paragraph(err)
+    assert " found. Run the `tonearm pack` or `append` that wrote the shards named again" in one_paragraph(err)
     code, out, _ = tonearm("pack", "folder", "in", packed)
     assert code == 0
-    assert "1 damaged shard packed again: shard-00000.h5" in out
+    assert "1 missing or damaged shard packed again: shard-00000.h5" in out
     assert tonearm("verify", packed)[0] == 0
 
 
@@ -233,7 +233,7 @@ def test_append_says_what_is_new_and_what_was_there(packed: Path, tonearm: Run, 
         f"1 new clip in 1 new shard, 0.0 MB: {packed}", "20 clips of in were there already", "1 new class: class9",
     ]  # fmt: skip
     assert "appending 1/1 clips" in err
-    assert "1 clip could not be read and left out, the first class9/broken.wav" in err
+    assert "1 clip was left out: it cannot be read. class9/broken.wav: " in err
     assert "rejects.csv" in err
     tonearm("relabel", packed, table(tmp_path, "clip_id,fold", "class9/new.wav,3"))
     code, out, err = tonearm("append", "folder", "in", packed)
@@ -245,6 +245,55 @@ def test_append_says_what_is_new_and_what_was_there(packed: Path, tonearm: Run, 
     code, out, err = tonearm("append", "folder", "in", packed, "--on-error", "fail")
     assert code == 1
     assert "1 clip(s) cannot be read: class9/broken.wav" in one_paragraph(err)
+
+
+def test_a_lost_shard_of_an_append_is_told_from_one_of_the_pack(packed: Path, tonearm: Run, tmp_path: Path) -> None:
+    folder_of(tmp_path / "more" / "later", clips=3, classes=1)
+    assert tonearm("append", "folder", "more", packed)[0] == 0
+    (packed / "shard-00001.h5").unlink()
+    code, _, err = tonearm("pack", "folder", "in", packed)
+    assert code == 1
+    assert "missing or damaged: shard-00001.h5, which came with a later append. Run the" in one_paragraph(err)
+    code, out, _ = tonearm("append", "folder", "more", packed)
+    assert code == 0
+    assert out.splitlines() == [
+        f"nothing to append: {packed}", "3 clips of more were there already",
+        "1 missing or damaged shard packed again: shard-00001.h5",
+    ]  # fmt: skip
+    assert tonearm("verify", packed)[0] == 0
+    code, out, _ = tonearm("pack", "folder", "in", packed)
+    assert (code, out.split(",")[1]) == (0, " 2 of them kept from before")
+
+
+def test_several_clips_left_out_are_spoken_of_as_several(tmp_path: Path, tonearm: Run) -> None:
+    folder_of(tmp_path / "in", clips=4, classes=2)
+    for name in ("a", "b"):
+        (tmp_path / "in" / "class0" / f"{name}.wav").write_bytes(b"RIFF")
+    code, _, err = tonearm("pack", "folder", "in", "out")
+    assert code == 0
+    assert "2 clips were left out: they cannot be read. The first, class0/a.wav: " in err
+    assert "; all are in out/rejects.csv." in err
+
+
+def test_a_file_is_no_folder_to_write_to(packed: Path, tmp_path: Path, tonearm: Run) -> None:
+    (tmp_path / "afile").write_text("years of work")
+    for words in (("pack", "folder", "in", "afile"), ("unpack", packed, "afile")):
+        code, _, err = tonearm(*words)
+        assert code == 2
+        assert "afile: a file, not a folder. Give a folder for the" in one_paragraph(err)
+
+
+def test_unpack_names_ten_damaged_clips_and_counts_the_others(packed: Path, tonearm: Run) -> None:
+    (packed / "shard-00000.h5").unlink()
+    code, out, err = tonearm("unpack", packed, "files")
+    assert code == 1
+    lines = out.splitlines()
+    assert len(lines) == 12
+    assert all("shard-00000.h5, clip 'class" in line for line in lines[:10])
+    assert lines[10] == "… and 10 more"
+    assert "20 clips could not be unpacked" in one_paragraph(err)
+    code, out, _ = tonearm("unpack", packed, "files2", "--json")
+    assert len(json.loads(out)["problems"]) == 20
 
 
 def table(folder: Path, *lines: str) -> Path:
@@ -396,15 +445,34 @@ def test_help_of_every_command_is_short_and_there() -> None:
         assert "Usage: tonearm" in done.stdout
 
 
-def test_ctrl_c_says_how_to_go_on(packed: Path, tonearm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
+@pytest.mark.parametrize(
+    ("words", "interrupted", "advice"),
+    [
+        (("inspect", "out"), "tonearm.dataio.verify.inspect_dataset", ""),
+        (("verify", "out"), "tonearm.dataio.verify.verify_dataset", ""),
+        (("pack", "folder", "in", "x"), "tonearm.dataio.pack_dataset", " What was written is whole: run the same "),
+        (("--debug", "append", "folder", "in", "out"), "tonearm.dataio.append_dataset", " What was written is whole: "),
+        (("unpack", "out", "x"), "tonearm.dataio.unpack_dataset", " Empty DIR and run it again."),
+        (
+            ("train", "out", "--config", "x"),
+            "tonearm.dataio.open_dataset",
+            " What was written is whole: go on with --res",
+        ),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(
+    packed: Path, tonearm: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], interrupted: str, advice: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("tonearm.dataio.verify.inspect_dataset", interrupt)
-    code, _, err = tonearm("inspect", packed)
+    monkeypatch.setattr(interrupted, interrupt)
+    code, _, err = tonearm(*words)
     assert code == 1
-    assert "interrupted. What was written is whole" in one_paragraph(err)
+    said = one_paragraph(err)
+    assert said.startswith(f"tonearm: interrupted.{advice}")
+    assert advice or said == "tonearm: interrupted."
     assert signal.getsignal(signal.SIGINT) is before
 
 

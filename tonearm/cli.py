@@ -21,6 +21,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+_GO_ON = {  # what to say after Ctrl-C
+    "pack": " What was written is whole: run the same command again.",
+    "append": " What was written is whole: run the same command again.",
+    "train": " What was written is whole: go on with --resume RUN.",
+    "unpack": " Empty DIR and run it again.",
+}
 app.add_typer(data.app)
 app.add_typer(training.app)
 app.add_typer(bench.app, name="bench")
@@ -39,7 +45,7 @@ def main() -> None:
         app([word for word in sys.argv[1:] if word != "--debug"], prog_name="tonearm")
     except _InterruptedError:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # nobody needs a second one while things close
-        _fail("interrupted. What was written is whole: run the same pack again, or train with --resume RUN.", 1)
+        _fail(f"interrupted.{_how_to_go_on(sys.argv[1:])}", 1)
     except Exception as error:
         if debug:
             raise
@@ -56,6 +62,11 @@ class _InterruptedError(BaseException):
 
 def _interrupt(*_: object) -> NoReturn:
     raise _InterruptedError
+
+
+def _how_to_go_on(words: list[str]) -> str:
+    command = next((word for word in words if not word.startswith("-")), "")
+    return _GO_ON.get(command, "")
 
 
 @app.callback(invoke_without_command=True)

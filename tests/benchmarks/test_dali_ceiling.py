@@ -4,7 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from tonearm.benchmarks import dali_ceiling
 from tonearm.benchmarks.clip_set import write_clip_set
 from tonearm.benchmarks.dali_ceiling import DaliCeiling
 from tonearm.benchmarks.own_rows import has_dali
@@ -36,3 +38,34 @@ def test_the_dali_ceiling_delivers_the_clips_again_and_again(
         for _ in range(3):
             assert first_difference(ceiling, sorted(table.parent.glob("*.wav"))) is None
         assert [len(batch) for batch in ceiling] == [8, 8, 8, 6]
+
+
+@needs_dali
+def test_each_clip_is_converted_by_itself_and_a_short_one_is_padded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[tuple[int, ...]] = []
+    multiply = np.multiply
+
+    def scale(samples: NDArray[np.float32], factor: np.float32, *, out: NDArray[np.float32]) -> None:
+        converted.append(samples.shape)
+        multiply(samples, factor, out=out)
+
+    payloads = []
+    for seconds in (1.5, 0.5):
+        folder = tmp_path / str(seconds)
+        table = write_clip_set(folder, num_clips=2, sample_rate=8000, duration_seconds=seconds)
+        pack_dataset(read_manifest("csv", table), folder / "flac", codec="flac")
+        flac = open_dataset(folder / "flac")
+        payloads += [np.array(flac.payload(row)) for row in range(len(flac))]
+    ceiling = DaliCeiling(
+        payloads[::-1], num_samples=12000, batch_size=2, device=torch.device("cpu"), lanes=1, num_threads=1, depth=1
+    )
+    with closing(ceiling):
+        list(ceiling)
+        monkeypatch.setattr(dali_ceiling.np, "multiply", scale)
+        short, long = (batch.clone() for batch in ceiling)
+    assert converted == [(4000,), (4000,), (12000,), (12000,)]
+    assert short[..., :4000].any()
+    assert not short[..., 4000:].any()
+    assert long[..., 4000:].any()

@@ -62,6 +62,39 @@ def test_warm_up_passes_do_not_count(world: World) -> None:
     assert measured.clips_per_second() == Spread(5.0, 5.0, 5.0)
 
 
+def test_who_speeds_up_is_warmed_up_until_two_passes_agree(world: World) -> None:
+    climbing = [7.0, 3.0, 2.0, 1.1, 1.0, 1.0]
+    fast, slow = measure(
+        [world.contestant("climbs", lambda n: climbing[min(n, 5)]), world.contestant("steady", 2.0)],
+        repeats=3,
+        warmup=2,
+        steady=0.15,
+        min_seconds=2.9,
+    )
+    assert "".join(name[0] for name in world.diary[:7]) == "cccccss"
+    assert fast.seconds == pytest.approx((3.0, 3.0, 3.0))  # three calls, judged by the pass of 1 s
+    assert slow.seconds == (4.0, 4.0, 4.0)
+
+
+def test_who_never_becomes_steady_is_timed_after_six_passes(world: World) -> None:
+    measure([world.contestant("A", lambda n: 2.0**-n)], repeats=1, warmup=1, steady=0.15)
+    assert world.diary == ["A"] * 7
+    measure([world.contestant("B", lambda n: 2.0**-n)], repeats=1, warmup=8, steady=0.15)
+    assert world.diary[7:] == ["B"] * 9
+
+
+def test_one_pass_says_nothing_about_steadiness(world: World) -> None:
+    measure([world.contestant("A", 1.0)], repeats=1, warmup=1, steady=0.15)
+    assert world.diary == ["A"] * 3
+
+
+def test_steadiness_needs_a_warm_up_and_is_a_share() -> None:
+    with pytest.raises(RequestError, match=r"warmup is 0, with min_seconds 0 and steady 0\.15"):
+        measure([Contestant("A", lambda: 1)], warmup=0, steady=0.15)
+    with pytest.raises(RequestError, match=r"steady is 15; it is a share between 0 and 1"):
+        measure([Contestant("A", lambda: 1)], steady=15)
+
+
 def test_median_and_quartiles_over_the_repeats(world: World) -> None:
     seconds = [1.0, 1.0, 2.0, 4.0, 5.0, 10.0]  # the first one warms up
     (measured,) = measure([world.contestant("A", seconds.__getitem__)], repeats=5)

@@ -2,23 +2,25 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from isal import isal_zlib
 
 from tonearm.batch import AudioBatch
 from tonearm.benchmarks import loader as bench
 from tonearm.benchmarks import own_rows, page_cache, peer_rows
 from tonearm.benchmarks.copy_ceiling import CopyCeiling
 from tonearm.benchmarks.groups import FLAC_COLD, FLAC_WARM, PCM_COLD, PCM_TRAINING, PCM_WARM
-from tonearm.benchmarks.harness import Role, measure
+from tonearm.benchmarks.harness import Contestant, Measurement, Role, measure
 from tonearm.benchmarks.loader import bench_loader
 from tonearm.benchmarks.own_rows import COPY_CEILING, DALI_CEILING, has_dali
 from tonearm.benchmarks.peer_environment import OVERRIDE
 from tonearm.benchmarks.peer_process import Delivered, PeerProcess
 from tonearm.benchmarks.peer_rows import PeerSpec
 from tonearm.benchmarks.report import BenchmarkReport
-from tonearm.dataio import ClipLoader
+from tonearm.dataio import ClipLoader, mapped_shards
 from tonearm.errors import RequestError, RunError
 
 
@@ -219,7 +221,7 @@ def test_a_peer_that_gives_other_samples_is_not_timed(tmp_path: Path, monkeypatc
         small_run(tmp_path, peers=True)
 
 
-def test_passes_have_a_least_length_and_the_device_is_synchronised(
+def test_passes_are_steady_and_have_a_least_length_and_the_device_is_synchronised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, object] = {}
@@ -232,6 +234,35 @@ def test_passes_have_a_least_length_and_the_device_is_synchronised(
     monkeypatch.setattr(bench, "measure", spy)
     small_run(tmp_path, cold=False)
     assert (asked["min_seconds"], asked["device"]) == (0.125, torch.device("cpu"))
+    assert (asked["warmup"], asked["steady"]) == (2, 0.15)
+
+
+def test_each_row_checks_its_own_crcs_before_it_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = 0
+    of_check: dict[str, int] = {}
+    of_pass: dict[str, int] = {}
+
+    def crc32(data: memoryview) -> int:
+        nonlocal checked
+        checked += 1
+        return isal_zlib.crc32(data)
+
+    def spy(contestants: list[Contestant], **more: object) -> list[Measurement]:
+        nonlocal checked
+        for contestant in contestants:
+            for action, counts in ((contestant.check, of_check), (contestant.run, of_pass)):
+                checked = 0
+                action()
+                counts[contestant.name] = checked
+        return measure(contestants, repeats=1)
+
+    monkeypatch.setattr(mapped_shards, "isal_zlib", SimpleNamespace(crc32=crc32))
+    monkeypatch.setattr(bench, "measure", spy)
+    report = small_run(tmp_path, cold=False)
+    own = {result.name for result in report.results if result.role is Role.OWN}
+    assert all(of_check[name] > 0 for name in own), of_check
+    crops = "tonearm pcm16, copy, shuffled crops"  # another epoch may touch another block
+    assert {name for name in own - {crops} if of_pass[name]} == {"tonearm pcm16, copy, CRC each pass"}
 
 
 def test_crcs_are_checked_when_first_touched_and_in_one_row_each_pass(

@@ -43,9 +43,15 @@ class FakeProcess:
 
 
 @pytest.mark.parametrize(
-    ("cores", "workers"), [(1, [1, 2, 3, 4]), (2, [1, 2, 3, 4]), (6, [1, 2, 3, 4, 6]), (32, [1, 2, 3, 4, 16, 32])]
+    ("cores", "workers"),
+    [
+        (1, [1, 2, 3, 4, 6, 8]),
+        (2, [1, 2, 3, 4, 6, 8]),
+        (10, [1, 2, 3, 4, 5, 6, 8, 10]),
+        (32, [1, 2, 3, 4, 6, 8, 16, 32]),
+    ],
 )
-def test_peers_are_swept_from_one_to_four_workers_and_up_to_every_core(cores: int, workers: list[int]) -> None:
+def test_peers_are_swept_from_one_to_eight_workers_and_up_to_every_core(cores: int, workers: list[int]) -> None:
     assert peer_workers(cores) == workers
 
 
@@ -168,9 +174,9 @@ def test_shards_of_another_batch_size_are_made_anew(
 
 
 def test_a_sweep_gives_every_worker_two_batches() -> None:
-    two, many = peer_specs(2)[0], peer_specs(32)[3]  # up to 4 workers, up to 32 threads
+    two, many = peer_specs(2)[0], peer_specs(32)[3]  # up to 8 workers, up to 32 threads
     assert peer_rows.swept_clips(two, 8) == 256
-    assert peer_rows.swept_clips(two, 64) == 512
+    assert peer_rows.swept_clips(two, 64) == 1024
     assert peer_rows.swept_clips(many, 32) == 2048
 
 

@@ -103,7 +103,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_nothing_to_read_and_wrong_settings(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"junk")
-    with pytest.raises(RunError, match="none of the 1 clips can be read. The first, a.wav: not readable"):
+    with pytest.raises(RunError, match="its only clip cannot be read, a.wav: not readable"):
         estimate_pack(manifest_of(tmp_path, ["a.wav"]))
     with pytest.raises(RequestError, match="sample rate 10; it may be"):
         estimate_pack(manifest_of(tmp_path, ["a.wav"]), sample_rate=10)

@@ -234,13 +234,24 @@ def test_buffers_return_only_when_nobody_holds_them() -> None:
     address = first.data_ptr()
     view = first[1:]
     del first
-    assert torch.from_numpy(pool.take((2, 3))).data_ptr() != address
+    other = torch.from_numpy(pool.take((2, 3))).data_ptr()
+    assert other != address
     del view
-    assert torch.from_numpy(pool.take((2, 3))).data_ptr() == address
+    # An epoch's last batch, which may be shorter, takes the beginning of a buffer that is there, and frees none.
     short = torch.from_numpy(pool.take((1, 3)))
     assert short.shape == (1, 3)
-    assert short.data_ptr() == address  # an epoch's last batch, which may be shorter, frees no buffer and takes none
-    assert torch.from_numpy(pool.take((2, 3))).data_ptr() != address
+    following = torch.from_numpy(pool.take((2, 3)))
+    assert {short.data_ptr(), following.data_ptr()} == {address, other}
+    assert torch.from_numpy(pool.take((2, 3))).data_ptr() not in (address, other)
+
+
+def test_a_consumer_that_once_held_many_batches_does_not_keep_their_memory_taken() -> None:
+    pool = BufferPool()
+    held = [pool.take((2, 3)) for _ in range(50)]
+    assert len({array.__array_interface__["data"] for array in held}) == 50
+    del held
+    pool.take((2, 3))
+    assert len(pool._arrays) <= 5
 
 
 def test_a_batch_that_fails_is_not_written_to_afterwards() -> None:
@@ -317,3 +328,19 @@ def test_equal_content_has_an_equal_hash(recordings: Path, tmp_path: Path) -> No
 def test_a_gpu_that_is_not_there_is_refused(dataset: Dataset) -> None:
     with pytest.raises(RequestError, match=r"device cuda:99: torch can use \d+ GPUs on this machine"):
         ClipLoader(dataset, device="cuda:99")
+
+
+@pytest.mark.parametrize(("start", "num_frames"), [(-64, 64), (0, 10**6), (10**6, 5), (5, -1)])
+def test_no_excerpt_reaches_into_the_next_clip(recordings: Path, start: int, num_frames: int) -> None:
+    with pytest.raises(RequestError, match=r"shard-00000.h5, clip 'class0/.*': frames .* were asked for; it has"):
+        open_dataset(recordings / "pcm16").pcm(1, start, num_frames)
+
+
+def test_a_dataset_shows_what_it_is_and_not_its_columns(recordings: Path) -> None:
+    text = repr(open_dataset(recordings / "pcm16"))
+    assert "14 clips" in text and "pcm16" in text and len(text) < 250
+
+
+def test_folds_are_numbers(recordings: Path) -> None:
+    with pytest.raises(RequestError, match=r"no fold '1'; .* Folds are numbers"):
+        open_dataset(recordings / "pcm16").where(fold="1")  # type: ignore[arg-type]

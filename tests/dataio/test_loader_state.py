@@ -118,3 +118,20 @@ def test_a_state_of_other_data_is_refused(dataset: Dataset) -> None:
 def test_what_is_no_state_is_refused(dataset: Dataset, change: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match=f"not the state of a loader: {next(iter(change))}"):
         make(dataset).load_state_dict({**make(dataset).state_dict(), **change})
+
+
+@pytest.mark.parametrize("epoch", [-1, "x"])
+def test_an_epoch_that_is_none_leaves_the_state_as_it_was(dataset: Dataset, epoch: object) -> None:
+    loader = make(dataset)
+    before = loader.state_dict()
+    with pytest.raises(RequestError, match="epoch is"):
+        loader.epoch = epoch  # type: ignore[assignment]
+    assert loader.state_dict() == before
+    loader.epoch = np.int64(3)  # type: ignore[assignment]
+    assert (loader.state_dict()["epoch"], type(loader.state_dict()["epoch"])) == (3, int)
+
+
+def test_a_state_beyond_the_end_of_an_epoch_is_refused(dataset: Dataset) -> None:
+    loader = make(dataset)
+    with pytest.raises(RequestError, match=rf"has 1000000 batches behind it; an epoch has {len(loader)}"):
+        loader.load_state_dict(loader.state_dict() | {"batches": 10**6})

@@ -31,8 +31,14 @@ def test_ids_classes_splits_and_text_are_checked() -> None:
         make(Clip("one", "x.wav", (0,)), names=("a", "a"))
     with pytest.raises(ManifestError, match="allowed are train, val, test"):
         make(Clip("one", "x.wav", (0,), split="dev"))
-    with pytest.raises(ManifestError, match="control character"):
+    with pytest.raises(ManifestError, match=r"^root: the clip 'one\\x1b\[2J' contains a control character; rename it"):
         make(Clip("one\x1b[2J", "x.wav", (0,)))
+    with pytest.raises(ManifestError, match=r"^root: the clip 'latin\\udce9' is not valid UTF-8; rename it.$"):
+        make(Clip("latin\udce9", "latin\udce9", (0,)))
+    with pytest.raises(ManifestError, match=r"^root: clip 'one': its path 'latin\\udce9.wav' is not valid UTF-8"):
+        make(Clip("one", "latin\udce9.wav", (0,)))
+    with pytest.raises(ManifestError, match=r"^root: the name 'caf\\udce9' is not valid UTF-8; rename it"):
+        make(Clip("one", "x.wav", (0,)), names=("caf\udce9",))
     with pytest.raises(ManifestError, match="no clips found"):
         make()
     with pytest.raises(ManifestError, match="fold -2"):
@@ -55,6 +61,21 @@ def test_leaks_are_groups_in_two_folds() -> None:
         Clip("5", "5.wav", (0,), fold=3),
     )
     assert manifest.leaks() == ["rec"]
+
+
+def test_leaks_are_files_in_two_folds_too() -> None:
+    manifest = make(
+        Clip("1", "one", (0,), fold=1, group="a"),
+        Clip("2", "one", (0,), fold=2, group="b"),
+        Clip("3", "two", (0,), fold=1),
+        Clip("4", "two", (0,), split="test"),
+        Clip("5", "same", (0,), fold=3, group="rec"),  # the group says it, and of other files too
+        Clip("6", "same", (0,), fold=4, group="rec"),
+        Clip("7", "whole", (0,), fold=5, group="c"),
+        Clip("8", "whole", (0,), fold=5, group="d"),
+        Clip("9", "c", (0,), fold=1),  # a file called like a group
+    )
+    assert manifest.leaks() == ["one", "rec", "two"]
 
 
 @pytest.mark.parametrize(

@@ -125,11 +125,27 @@ def test_a_weight_of_zero_never_comes(dataset: Dataset) -> None:
         ({"on_corrupt": "ignore"}, "on_corrupt is 'ignore'"),
         ({"residency": "disk"}, "unknown residency 'disk'"),
         ({"duration_seconds": float("inf")}, "duration_seconds is inf"),
+        ({"duration_seconds": "4"}, "duration_seconds is '4'"),
+        ({"shuffle": 1}, "shuffle is 1; it may be"),
+        ({"weights": ["a"] * 14, "shuffle": True}, "weights must be numbers, one a clip"),
+        ({"device": None}, "device None: no such device"),
     ],
 )
 def test_settings_that_make_no_sense(dataset: Dataset, more: dict[str, object], message: str) -> None:
     with pytest.raises(RequestError, match=message):
         ClipLoader(dataset, **{"batch_size": 4, **more})  # type: ignore[arg-type]
+
+
+def test_a_path_is_no_dataset() -> None:
+    with pytest.raises(RequestError, match=r"dataset is 'esc10'; it must be what tonearm.dataio.open_dataset"):
+        ClipLoader("esc10")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ranks", ["x", "0", "-1"])
+def test_a_number_of_local_ranks_that_is_none(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, ranks: str) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", ranks)
+    with pytest.raises(RequestError, match=f"LOCAL_WORLD_SIZE is '{ranks}'; it must be the number of ranks"):
+        ClipLoader(dataset)
 
 
 @given(st.integers(1, 60), st.integers(1, 7), st.integers(1, 5))

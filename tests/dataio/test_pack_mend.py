@@ -10,11 +10,11 @@ import pytest
 
 from tests.dataio.recordings import folder_of, sound, write
 from tonearm.dataio import kept_shards as kept_shards_module
-from tonearm.dataio import open_dataset, pack_dataset, read_manifest
+from tonearm.dataio import open_dataset, pack_dataset, read_manifest, relabel_dataset
 from tonearm.dataio import shard_tasks as shard_tasks_module
 from tonearm.dataio.manifest import Manifest
 from tonearm.dataio.shards import Shard
-from tonearm.errors import RequestError
+from tonearm.errors import RequestError, ShardError
 
 SHARD_BYTES = 60_000
 
@@ -64,3 +64,25 @@ def test_a_recording_rewritten_while_its_shard_is_packed_is_noticed(
 
 def test_a_recording_that_is_gone_was_not_written_since(tmp_path: Path) -> None:
     assert kept_shards_module._changed_ns(tmp_path / "gone.wav") == 0
+
+
+def test_what_is_said_of_a_pack_that_is_not_finished(tmp_path: Path, manifest: Manifest) -> None:
+    pack_dataset(manifest, tmp_path / "out", shard_bytes=SHARD_BYTES)
+    (tmp_path / "out" / "index.json").unlink()
+    with pytest.raises(RequestError, match="the pack is not finished: if it no longer runs, run the same tonearm pack"):
+        open_dataset(tmp_path / "out")
+
+
+def test_a_lost_index_of_a_changed_dataset_is_not_said_to_be_made_again(tmp_path: Path, manifest: Manifest) -> None:
+    out = tmp_path / "out"
+    pack_dataset(manifest, out, shard_bytes=SHARD_BYTES)
+    columns = (out / "index.h5").read_bytes()
+    (out / "index.h5").unlink()
+    with pytest.raises(ShardError, match=r"index.h5: missing or not .* describes. Run the same tonearm pack again"):
+        open_dataset(out)
+    (out / "index.h5").write_bytes(columns)
+    (tmp_path / "t.csv").write_text("clip_id,fold\nclass0/clip00.wav,4\n")
+    relabel_dataset(out, tmp_path / "t.csv")
+    (out / "index.h5").unlink()
+    with pytest.raises(ShardError, match=r"index.h5: missing or not .* describes. Put back a copy of it"):
+        pack_dataset(manifest, out, shard_bytes=SHARD_BYTES)

@@ -64,7 +64,7 @@ def test_the_index_alone_changes(packed: Path, tmp_path: Path) -> None:
 
 
 def test_an_empty_cell_takes_away_and_a_table_that_says_the_same_changes_nothing(packed: Path, tmp_path: Path) -> None:
-    relabel_dataset(packed, table_of(tmp_path / "a.csv", "clip_id,fold,split", "class0/clip00.wav,2,test"))
+    relabel_dataset(packed, table_of(tmp_path / "a.csv", "clip_id,fold,split", "class0/clip00.wav,2.0,test"))
     assert facts_of(packed)["class0/clip00.wav"].fold == 2
     before = contents(packed)
     same = relabel_dataset(packed, table_of(tmp_path / "b.csv", "clip_id,fold,label", "class0/clip00.wav,2,class0"))
@@ -82,8 +82,9 @@ def test_an_empty_cell_takes_away_and_a_table_that_says_the_same_changes_nothing
          "for 2 of 3 rows.* --clips` lists"),
         (["clip_id,fold", "clas0/clip00.wav,1"], "Did you mean 'class0/clip00.wav'"),
         (["clip_id,fold", "class0/clip00.wav,one"], "line 2: the column 'fold' must be an integer, got 'one'"),
-        (["clip_id,fold", "class0/clip00.wav,-2"], "line 2: the column 'fold' must be -1 to"),
-        (["clip_id,fold", "class0/clip00.wav,99999999999"], "line 2: the column 'fold' must be -1 to 2147483647"),
+        (["clip_id,fold", "class0/clip00.wav,1.5"], "line 2: the column 'fold' must be an integer, got '1.5'"),
+        (["clip_id,fold", "class0/clip00.wav,-1"], "line 2: the column 'fold' must be 0 to .*Leave the cell empty"),
+        (["clip_id,fold", "class0/clip00.wav,99999999999"], "line 2: the column 'fold' must be 0 to 2147483647"),
         (["clip_id,split", "class0/clip00.wav,tain"], "line 2: the split is 'tain', allowed are train, val, test"),
         (["clip_id,label", "class0/clip00.wav,"], "line 2: a class name is missing, got ''"),
         (["clip_id,labels", 'class0/clip00.wav,"a,,b"'], "line 2: a class name is missing, got 'a,,b'"),
@@ -94,6 +95,7 @@ def test_an_empty_cell_takes_away_and_a_table_that_says_the_same_changes_nothing
         (["clip_id,label,labels", "class0/clip00.wav,a,b"], "both columns label and labels"),
         (["clip_id,peak", "class0/clip00.wav,1"], "nothing to change in it"),
         (["clip,fold", "class0/clip00.wav,1"], "missing: clip_id"),
+        (["clip_id;fold", "class0/clip00.wav;1"], "missing: clip_id; found: clip_id;fold. Separate cells by commas"),
         (["clip_id,Fold", "class0/clip00.wav,1"], "call it 'fold'"),
     ],
 )  # fmt: skip

@@ -80,8 +80,18 @@ def test_missing_and_shortened_shards_are_named(packed: Path) -> None:
     with pytest.raises(ShardError, match=rf"{len(data) - 10} bytes, but {len(data)} were packed"):
         open_dataset(packed).payload(0)
     path.unlink()
-    with pytest.raises(ShardError, match="missing. Run the same tonearm pack again"):
+    with pytest.raises(ShardError, match="missing. Run the `tonearm pack` or `append` that wrote it again"):
         open_dataset(packed).payload(0)
+
+
+def test_only_a_foreign_file_is_to_be_deleted(packed: Path) -> None:
+    """What begins as a shard is packed again where it stands; what does not is never written over."""
+    path = packed / "shard-00000.h5"
+    data = path.read_bytes()
+    for content, advice in ((data[:20] + b"?" + data[21:], "Run the"), (b"?" + data[1:], "Delete it. Run the")):
+        path.write_bytes(content)
+        with pytest.raises(ShardError, match=f"not a tonearm shard: the seal .* is missing or damaged. {advice}"):
+            open_dataset(packed).payload(0)
 
 
 def place_of_audio(path: Path) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ import torch
 
 from tonearm.config import Config, load_config
 from tonearm.dataio import ClipLoader, Dataset
+from tonearm.dataio.clip_rows import clips_of, with_facts
 from tonearm.errors import RequestError, RunError
 from tonearm.training import loop
 from tonearm.training.checkpoint import load_checkpoint
@@ -99,6 +100,16 @@ def test_a_resume_that_does_not_fit_says_what_differs(dataset: Dataset, config: 
         train(dataset, config, run=tmp_path, fold=0)
     with pytest.raises(RequestError, match=r"no last.pt in it"):
         train(dataset, config, run=tmp_path / "none", fold=0, resume=True)
+
+
+def test_several_labels_a_clip_are_refused_before_a_run_is_begun(
+    dataset: Dataset, config: Config, tmp_path: Path
+) -> None:
+    clips = [dataclasses.replace(clip, labels=(0, 1)) for clip in clips_of(dataset.table)]
+    several = dataclasses.replace(dataset, table=with_facts(dataset.table, clips))
+    with pytest.raises(RequestError, match="48 of 48 clips have several labels"):
+        train(several, config, run=tmp_path / "run", fold=0)
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_leaves_the_global_generator_alone(dataset: Dataset, config: Config, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tonearm.dataio import Dataset
+from tonearm.dataio.clip_rows import clips_of, with_facts
 from tonearm.errors import RequestError
-from tonearm.training.split import hold_out
+from tonearm.training.split import check_one_label, hold_out
 
 
 def with_columns(dataset: Dataset, **columns: np.ndarray) -> Dataset:
@@ -56,3 +57,15 @@ def test_clips_without_a_group_are_their_own(dataset: Dataset) -> None:
     loose = with_columns(dataset, fold=np.full(48, -1, np.int32), group=np.full(48, b"", "S1"))
     _, held_out, _ = hold_out(loose, fold=None, seed=0)
     assert len(held_out) == 5
+
+
+def test_clips_with_several_labels_are_refused(dataset: Dataset) -> None:
+    table = dataset.table
+    clips = [
+        dataclasses.replace(clip, labels=(0, 1)) if row % 4 == 0 else clip for row, clip in enumerate(clips_of(table))
+    ]
+    several = dataclasses.replace(dataset, table=with_facts(table, clips))
+    training, held_out, _ = hold_out(several, fold=0, seed=0)
+    with pytest.raises(RequestError, match="12 of 48 clips have several labels, but training takes one label a clip"):
+        check_one_label(training, held_out)
+    check_one_label(*hold_out(dataset, fold=0, seed=0)[:2])

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FULL_SCALE = 32768
+SCALE = np.float32(1 / FULL_SCALE)
 BUFFERS = 3  # of a lane: one that the consumer holds, one that waits for it, one that is filled
 
 
 class DaliCeiling:
     """Decodes FLAC bytes that lie in memory into float32 batches, as DALI alone does it.
 
-    The bytes are all at hand, DALI takes them ahead by itself, decodes to int16 and pads; what it hands over is
-    converted into a buffer that is used again, so a batch is valid only until the next one is asked for. Batches go
-    round over ``lanes``, pipelines that each have their share of the threads and one more that converts.
+    The bytes are all at hand, DALI takes them ahead by itself and decodes to int16; what it hands over is converted
+    into a buffer that is used again, so a batch is valid only until the next one is asked for. A CPU converts clip by
+    clip, as the loader does: the second pass over a clip finds it in the cache. For a GPU, DALI pads and carries the
+    batch over. Batches go round over ``lanes``, pipelines that each have their share of the threads and one more that
+    converts.
 
     Args:
         payloads: uint8 each, one FLAC stream a clip.
@@ -103,20 +106,28 @@ class Lane:
         with self._pipeline:
             clips = fn.external_source(source=parts, batch=True, cycle="raise", dtype=types.UINT8, ndim=1, no_copy=True)
             audio, _ = fn.decoders.audio(clips, dtype=types.INT16)
-            audio = fn.pad(audio, axes=[0], shape=[num_samples])
-            self._pipeline.set_outputs(audio.gpu() if gpu else audio)
+            self._pipeline.set_outputs(fn.pad(audio, axes=[0], shape=[num_samples]).gpu() if gpu else audio)
         self._pipeline.build()
+        self._gpu = gpu
         self._buffers = cycle([torch.zeros((batch_size, 1, num_samples), device=device) for _ in range(BUFFERS)])
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="dali-ceiling")
 
     def next_batch(self) -> Tensor:
         """The next batch of the pass, in a buffer."""
         (output,) = self._pipeline.run()
-        decoded = torch.utils.dlpack.from_dlpack(output.as_tensor())
-        batch: Tensor = next(self._buffers)[: len(decoded)]
-        batch[:, 0].copy_(decoded[:, :, 0]).mul_(1 / FULL_SCALE)
-        if batch.device.type == "cuda":  # DALI takes its buffer back and knows nothing of torch's streams
+        batch: Tensor = next(self._buffers)[: len(output)]
+        if self._gpu:
+            decoded = torch.utils.dlpack.from_dlpack(output.as_tensor())
+            batch[:, 0].copy_(decoded[:, :, 0]).mul_(1 / FULL_SCALE)
+            # DALI takes its buffer back and knows nothing of torch's streams.
             torch.cuda.current_stream(batch.device).synchronize()
+            return batch
+        for place, row in enumerate(batch.numpy()[:, 0]):
+            clip = np.asarray(output.at(place))[:, 0]
+            valid = row[: len(clip)]
+            np.copyto(valid, clip)
+            np.multiply(valid, SCALE, out=valid)
+            row[len(clip) :] = 0
         return batch
 
     def rewind(self) -> None:

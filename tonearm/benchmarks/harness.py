@@ -3,7 +3,8 @@
 What makes two figures comparable here:
 
 - every contestant's output is checked before any clock starts, so that nobody is fast by being wrong;
-- each is warmed up, and the device is synchronised before the clock starts and again before it stops;
+- each is warmed up, where asked for until its rate is steady, and the device is synchronised before the clock starts
+  and again before it stops;
 - repeats interleave, so that a machine that slows down slows everybody down, each in an order of its own, so that
   nobody always runs after the same predecessor, in the caches and the clock rate it leaves behind;
 - what has to be made ready before a pass is made ready outside the clock;
@@ -26,6 +27,8 @@ from tonearm.errors import RequestError, RunError
 from tonearm.seeding import numpy_generator
 
 T = TypeVar("T")
+
+MOST_WARM_UPS = 6  # of a contestant that does not become steady; its spread shows it
 
 
 class Role(StrEnum):
@@ -125,6 +128,7 @@ def measure(
     repeats: int = 7,
     warmup: int = 1,
     min_seconds: float = 0.0,
+    steady: float | None = None,
     device: torch.device | str = "cpu",
     announce: Callable[[str], None] = lambda _: None,
 ) -> list[Measurement]:
@@ -135,9 +139,12 @@ def measure(
     Args:
         contestants: at least one; each ceiling named must be among them.
         repeats: timed passes of each.
-        warmup: untimed passes of each; 0 only without ``min_seconds``, for contestants that have all run before.
+        warmup: untimed passes of each; 0 only without ``min_seconds`` and ``steady``, for contestants that have all run
+            before.
         min_seconds: a pass calls ``run`` as often as it takes to last about this long (judged by the last warm-up), so
             that work of milliseconds is not lost in the clock's noise. 0: once.
+        steady: warm up further, to six passes at most, until the slower of the last two is less than this share behind
+            the other: 0.15 is 15 %. None: ``warmup`` passes, whatever their rates.
         device: what to synchronise; a CPU needs nothing.
         announce: told what is about to run, for a progress display.
 
@@ -149,7 +156,7 @@ def measure(
         RunError: an output is wrong, or the number of clips changes between passes. Whatever a contestant itself raises
             goes through, with a note that names it.
     """
-    _refuse_nonsense(contestants, repeats, warmup, min_seconds)
+    _refuse_nonsense(contestants, repeats, warmup, min_seconds, steady)
     device = torch.device(device)
     with ExitStack() as stack:
         for contestant in contestants:
@@ -165,7 +172,7 @@ def measure(
                     f"{contestant.name} gives a wrong output, so nothing was timed: {complaint} Mend it, or leave this "
                     "contestant out."
                 )
-        calls = [_warm_up(contestant, warmup, min_seconds, device, announce) for contestant in contestants]
+        calls = [_warm_up(contestant, warmup, min_seconds, steady, device, announce) for contestant in contestants]
 
         passes: list[list[TimedPass]] = [[] for _ in contestants]
         for repeat in range(repeats):
@@ -187,7 +194,9 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _refuse_nonsense(contestants: Sequence[Contestant], repeats: int, warmup: int, min_seconds: float) -> None:
+def _refuse_nonsense(
+    contestants: Sequence[Contestant], repeats: int, warmup: int, min_seconds: float, steady: float | None
+) -> None:
     names = [contestant.name for contestant in contestants]
     if not names:
         raise RequestError("measure: no contestants.")
@@ -200,11 +209,14 @@ def _refuse_nonsense(contestants: Sequence[Contestant], repeats: int, warmup: in
                 f"measure: the ceiling of {contestant.name!r} is {contestant.ceiling!r}, which is not in this run "
                 f"({', '.join(names)})."
             )
-    if repeats < 1 or warmup < (min_seconds > 0):
+    if repeats < 1 or warmup < (min_seconds > 0 or steady is not None):
         raise RequestError(
-            f"measure: repeats is {repeats} and warmup is {warmup}, with min_seconds {min_seconds:g}; repeats must be "
-            "at least 1, and warmup as well if a pass has a least length, or else 0."
+            f"measure: repeats is {repeats} and warmup is {warmup}, with min_seconds {min_seconds:g} and steady "
+            f"{steady}; repeats must be at least 1, and warmup as well if a pass has a least length or rates are to be "
+            "steady, or else 0."
         )
+    if steady is not None and not 0 < steady < 1:
+        raise RequestError(f"measure: steady is {steady}; it is a share between 0 and 1, or None.")
 
 
 def _named(contestant: Contestant, doing: str, action: Callable[[], T]) -> T:
@@ -228,15 +240,27 @@ def _timed(contestant: Contestant, calls: int, device: torch.device) -> TimedPas
 
 
 def _warm_up(
-    contestant: Contestant, warmup: int, min_seconds: float, device: torch.device, announce: Callable[[str], None]
+    contestant: Contestant,
+    warmup: int,
+    min_seconds: float,
+    steady: float | None,
+    device: torch.device,
+    announce: Callable[[str], None],
 ) -> int:
-    """Run ``warmup`` passes; the number of calls that make a pass of ``min_seconds``."""
+    """Run ``warmup`` passes, or more until they are steady; the number of calls that make a pass of ``min_seconds``."""
     if warmup == 0:
         return 1
     announce(f"warming up {contestant.name}")
     seconds = [_timed(contestant, 1, device).seconds for _ in range(warmup)]
+    while steady is not None and len(seconds) < MOST_WARM_UPS and not _agree(seconds[-2:], steady):
+        seconds.append(_timed(contestant, 1, device).seconds)
     once = contestant.prepare is not _nothing
     return 1 if once else max(1, math.ceil(min_seconds / max(seconds[-1], 1e-9)))
+
+
+def _agree(seconds: list[float], within: float) -> bool:
+    """Whether there are two passes, of rates that differ by less than this share of the higher one."""
+    return len(seconds) == 2 and max(seconds) * (1 - within) < min(seconds)
 
 
 def _measurement(contestant: Contestant, passes: list[TimedPass]) -> Measurement:

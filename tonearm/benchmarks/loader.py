@@ -23,8 +23,9 @@ from tonearm.dataio import open_dataset, pack_dataset, read_manifest
 from tonearm.dataio.workers import available_cores
 from tonearm.errors import RequestError
 
-MIN_SECONDS = 1.0  # of a timed pass, about what peers take for one: caches that the last one left weigh alike on all
-WARMUP = 2  # the first pass fills buffers and checks CRCs; the second tells how many make up the least length
+MIN_SECONDS = 1.0  # of a timed pass, about what the fastest peers take for one: what the last left weighs alike on all
+WARMUP = 2  # at least: the first pass fills buffers, and the last tells how many make up the least length
+STEADY = 0.15  # the last two warm-up passes differ by less, or there are as many as the harness allows
 COLD_REPEATS = 3  # at most: each empties the cache and reads everything from the disk
 OWN_SIZE, PEERS_SIZE = 2.8, 5.4  # of the folder, in sizes of the clips as WAV, with 0.8 for each copy as FLAC
 
@@ -45,9 +46,9 @@ def bench_loader(
     """Measure clips/s of every codec and backend, beside the ceilings and, if asked, the peers.
 
     First from a warm page cache: all clips have just been written or read, and the settings say how much of them still
-    lay there at the end. Then, in an interleaved run of its own, from
-    a cold one: before each pass what it reads is made to leave the cache. Where the file system does not let it leave,
-    there are no such rows, and the settings say so.
+    lay there at the end. Each contestant is warmed up until its rate is steady. Then, in an interleaved run of its own,
+    from a cold one: before each pass what it reads is made to leave the cache. Where the file system does not let it
+    leave, there are no such rows, and the settings say so.
 
     Args:
         num_clips: of the made-up set; 5 s at 44.1 kHz are 0.44 MB each as WAV.
@@ -88,9 +89,10 @@ def bench_loader(
         packed = {codec: table.parent.with_name(f"{table.parent.name}-{codec}") for codec in ("pcm16", "flac")}
         for codec, out in packed.items():
             pack_dataset(manifest, out, codec=codec, num_workers=available_cores())
-        pcm16, flac = open_dataset(packed["pcm16"]), open_dataset(packed["flac"])
 
-        contestants = own_rows.warm_rows(pcm16, flac, wav, batch_size=batch_size, device=device)
+        contestants = own_rows.warm_rows(packed, wav, batch_size=batch_size, device=device)
+        # Apart from the rows' own: each row pays for the CRCs of its dataset.
+        pcm16, flac = open_dataset(packed["pcm16"]), open_dataset(packed["flac"])
         contestants += own_rows.ceilings(
             stack, pcm16, flac, wav, batch_size=batch_size, device=device, announce=announce
         )
@@ -128,6 +130,7 @@ def bench_loader(
             repeats=repeats,
             warmup=WARMUP,
             min_seconds=MIN_SECONDS,
+            steady=STEADY,
             device=device,
             announce=announce,
         )

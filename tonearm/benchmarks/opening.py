@@ -1,7 +1,8 @@
 """Opening a dataset of very many clips, and taking an epoch of it up in its middle: seconds and memory.
 
-Each repeat is a process of its own that may open 1024 files, as is common; the dataset is a real pack of excerpts of
-one made-up recording, in as many shards as are asked for.
+Each repeat is a process of its own that may open 1024 files, as is common, and so is each resuming: nothing that
+another pass has computed is there. The dataset is a real pack of excerpts of one made-up recording, in as many shards
+as are asked for.
 """
 
 import json
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -28,43 +30,59 @@ NUM_CLASSES = 527
 OPEN_FILES = 1024
 BATCH_SIZE = 32
 
-# The child: torch is imported after the dataset is open, so that the memory is that of opening.
-_CHILD = """
+# What every child begins with. Torch is imported after the dataset is open, so that the memory is that of opening.
+_BEGIN = """
 import json, resource, sys, time
-resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))
+asked = json.loads(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (asked["open_files"], asked["open_files"]))
 import tonearm.dataio.dataset
 def peak():  # not ru_maxrss, which remembers the process that started this one
     lines = open("/proc/self/status").read().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 start = time.perf_counter()
-dataset = tonearm.dataio.dataset.open_dataset(sys.argv[1])
+dataset = tonearm.dataio.dataset.open_dataset(asked["packed"])
 opened = time.perf_counter() - start
 memory = peak()
 from tonearm.dataio import ClipLoader
-make = lambda: ClipLoader(dataset, batch_size={batch}, shuffle=True, seed=1, residency="stream")
+def make():
+    return ClipLoader(dataset, batch_size=asked["batch_size"], seed=1, residency="stream", **asked["settings"])
+"""
+_FIRST_BATCH = """
 start = time.perf_counter()
 batches = iter(make())
 next(batches)
 first = time.perf_counter() - start
 batches.close()
-state = make().state_dict() | {{"batches": len(dataset) // {batch} // 2}}
+print(json.dumps([opened, memory, first]))
+"""
+# Left in the middle of the epoch, and for the check one batch further.
+_INTERRUPTED = """
 loader = make()
+batches = iter(loader)
+for _ in range(len(loader) // 2):
+    next(batches)
+state = loader.state_dict()
+following = next(batches).clip_index.tolist()
+batches.close()
+print(json.dumps([state, following]))
+"""
+_RESUMED = """
 start = time.perf_counter()
-loader.load_state_dict(state)
+loader = make()
+loader.load_state_dict(asked["state"])
 batches = iter(loader)
 batch = next(batches)
 resumed = time.perf_counter() - start
-if loader.state_dict()["batches"] != state["batches"] + 1 or len(batch) != {batch}:
-    sys.exit("the resumed pass did not begin in the middle of the epoch")
 batches.close()
-earlier = make()  # from one batch earlier: its second batch is the first one of the resumed pass
-earlier.load_state_dict(state | {{"batches": state["batches"] - 1}})
-batches = iter(earlier)
-next(batches)
-if next(batches).clip_index.tolist() != batch.clip_index.tolist():
-    sys.exit("the resumed pass yielded other clips than a pass that was not interrupted there")
-print(json.dumps([opened, memory, first, resumed]))
+print(json.dumps([resumed, batch.clip_index.tolist()]))
 """
+
+# What is resumed, and the loader's settings for it.
+RESUMED: dict[str, dict[str, Any]] = {
+    "shuffled": {"shuffle": True},
+    "balanced": {"shuffle": True, "balanced": True},
+    "window": {"shuffle": "window"},
+}
 
 
 class OpeningReport(StrictModel):
@@ -76,7 +94,10 @@ class OpeningReport(StrictModel):
         open_seconds: of open_dataset, each repeat.
         peak_memory_bytes: of the whole process, torch not yet imported, after opening.
         first_batch_seconds: from making a shuffled loader to its first batch, in a process that read no shard before.
-        resume_seconds: from load_state_dict in the middle of an epoch to the first batch.
+        resume_seconds: of a shuffled epoch, from making the loader and load_state_dict to the first batch, in a process
+            that has opened the dataset and nothing else; the state is another process's, in the middle of the epoch.
+        resume_balanced_seconds: the same of an epoch in which all classes come equally often.
+        resume_window_seconds: the same of an epoch shuffled within a window of shards.
     """
 
     num_clips: int = Field(gt=0)
@@ -86,6 +107,8 @@ class OpeningReport(StrictModel):
     peak_memory_bytes: Several[float]
     first_batch_seconds: Several[float]
     resume_seconds: Several[float]
+    resume_balanced_seconds: Several[float]
+    resume_window_seconds: Several[float]
 
 
 def bench_opening(
@@ -100,7 +123,8 @@ def bench_opening(
 
     Raises:
         RequestError: numbers that make no dataset.
-        RunError: a child failed, or the pack in ``folder`` is another one than its name says.
+        RunError: a child failed, a resumed epoch went on with other clips than one that was not interrupted, or the
+            pack in ``folder`` is another one than its name says.
     """
     if num_clips < 2 * BATCH_SIZE or not 1 <= num_shards <= num_clips or repeats < 1:
         raise RequestError(
@@ -109,15 +133,25 @@ def bench_opening(
         )
     environment = current_environment()
     packed = _make(folder, num_clips, num_shards, announce)
-    code = _CHILD.format(files=OPEN_FILES, batch=BATCH_SIZE)
+    interrupted = {}
+    for name, settings in RESUMED.items():
+        announce(f"half an epoch, {name}, to be resumed")
+        interrupted[name] = _child(_INTERRUPTED, packed, settings)
     rows = []
+    resumed: dict[str, list[float]] = {name: [] for name in RESUMED}
     for repeat in range(repeats):
         announce(f"repeat {repeat + 1} of {repeats}")
-        done = subprocess.run([sys.executable, "-c", code, packed], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RunError(f"bench open: the measured process failed.\n{done.stderr}")
-        rows.append(json.loads(done.stdout))
-    opened, memory, first, resumed = zip(*rows, strict=True)
+        rows.append(_child(_FIRST_BATCH, packed, RESUMED["shuffled"]))
+        for name, settings in RESUMED.items():
+            state, following = interrupted[name]
+            seconds, clips = _child(_RESUMED, packed, settings, state=state)
+            if clips != following:
+                raise RunError(
+                    f"bench open: the resumed pass ({name}) yielded other clips than a pass that was not interrupted "
+                    "there, so its time means nothing. Mend ClipLoader.load_state_dict."
+                )
+            resumed[name].append(seconds)
+    opened, memory, first = zip(*rows, strict=True)
     return OpeningReport(
         num_clips=num_clips,
         num_shards=len(list(packed.glob("shard-*.h5"))),
@@ -125,7 +159,9 @@ def bench_opening(
         open_seconds=opened,
         peak_memory_bytes=memory,
         first_batch_seconds=first,
-        resume_seconds=resumed,
+        resume_seconds=tuple(resumed["shuffled"]),
+        resume_balanced_seconds=tuple(resumed["balanced"]),
+        resume_window_seconds=tuple(resumed["window"]),
     )
 
 
@@ -143,15 +179,27 @@ def to_markdown(report: OpeningReport) -> str:
     ]
     for name, values, unit, scale in (
         ("open the dataset", report.open_seconds, "s", 1.0),
-        ("peak memory of the process once it is open", report.peak_memory_bytes, "MB", 1e-6),
+        ("peak memory of the process once it is open, torch not imported yet", report.peak_memory_bytes, "MB", 1e-6),
         ("first batch of a shuffled epoch", report.first_batch_seconds, "s", 1.0),
-        ("first batch after resuming in the middle of an epoch", report.resume_seconds, "s", 1.0),
+        ("first batch after resuming in the middle of a shuffled epoch", report.resume_seconds, "s", 1.0),
+        ("the same, classes balanced", report.resume_balanced_seconds, "s", 1.0),
+        ('the same, shuffle="window"', report.resume_window_seconds, "s", 1.0),
     ):
         spread = Spread.of([value * scale for value in values])
         lines.append(
             f"| {name} | {spread.median:.3g} {unit} | {spread.lower_quartile:.3g} – {spread.upper_quartile:.3g} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _child(code: str, packed: Path, settings: dict[str, Any], **more: Any) -> Any:
+    """What a process of its own prints that opens the dataset and runs ``code``."""
+    asked = {"packed": str(packed), "open_files": OPEN_FILES, "batch_size": BATCH_SIZE, "settings": settings} | more
+    command = [sys.executable, "-c", _BEGIN + code, json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RunError(f"bench open: the measured process failed.\n{done.stderr}")
+    return json.loads(done.stdout)
 
 
 def _make(folder: Path, num_clips: int, num_shards: int, announce: Callable[[str], None]) -> Path:

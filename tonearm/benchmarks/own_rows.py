@@ -30,11 +30,24 @@ SWEPT_CLIPS = 256
 
 
 def warm_rows(
-    pcm16: Dataset, flac: Dataset, paths: Sequence[Path], *, batch_size: int, device: torch.device
+    folders: dict[str, Path], paths: Sequence[Path], *, batch_size: int, device: torch.device
 ) -> list[Contestant]:
-    """Each codec, backend and residency, in the clips' order; and one row as training loads."""
-    load = partial(ClipLoader, batch_size=batch_size, device=device)
-    pcm, flac_stream = partial(load, pcm16, residency="stream"), partial(load, flac, residency="stream")
+    """Each codec, backend and residency, in the clips' order; and one row as training loads.
+
+    Each row opens the dataset for itself: whose CRCs were checked is kept in it, and no row shall find them checked by
+    another.
+
+    Args:
+        folders: of the packed datasets, by codec.
+        paths: the WAV files.
+        batch_size: clips a batch.
+        device: where batches are delivered.
+    """
+
+    def load(codec: str, **settings: Any) -> ClipLoader:
+        return ClipLoader(open_dataset(folders[codec]), batch_size=batch_size, device=device, **settings)
+
+    pcm, flac_stream = partial(load, "pcm16", residency="stream"), partial(load, "flac", residency="stream")
 
     def row(name: str, loader: ClipLoader, group: str, ceiling: str, note: str = "") -> Contestant:
         return Contestant(
@@ -48,13 +61,14 @@ def warm_rows(
 
     bound = flac_ceiling()
     rows = [
-        row("tonearm pcm16, copy", pcm(backend="copy"), PCM_WARM, COPY_CEILING, "CRCs when first touched"),
+        row("tonearm pcm16, copy", pcm(backend="copy"), PCM_WARM, COPY_CEILING,
+            "CRCs when first touched, in its check"),
         row("tonearm pcm16, copy, CRC each pass", pcm(backend="copy", verify="always"), PCM_WARM, COPY_CEILING,
             "as every first epoch"),
         row("tonearm pcm16, soundfile", pcm(backend="soundfile"), PCM_WARM, COPY_CEILING),
-        row("tonearm pcm16, memory", load(pcm16, residency="memory"), PCM_WARM, COPY_CEILING, "decoded once, int16"),
+        row("tonearm pcm16, memory", load("pcm16", residency="memory"), PCM_WARM, COPY_CEILING, "decoded once, int16"),
         row("tonearm flac, soundfile", flac_stream(backend="soundfile"), FLAC_WARM, bound),
-        row("tonearm flac, memory", load(flac, residency="memory"), FLAC_WARM, COPY_CEILING,
+        row("tonearm flac, memory", load("flac", residency="memory"), FLAC_WARM, COPY_CEILING,
             "decoded once, int16; its ceiling is the copy"),
     ]  # fmt: skip
     if has_dali():
@@ -62,9 +76,10 @@ def warm_rows(
             row("tonearm pcm16, dali", pcm(backend="dali"), PCM_WARM, COPY_CEILING),
             row("tonearm flac, dali", flac_stream(backend="dali"), FLAC_WARM, bound),
         ]
-    if len(pcm16) >= batch_size:
-        num_samples = round(CROP * int(pcm16.table.num_frames.max()))
-        seconds = num_samples / pcm16.sample_rate
+    if len(paths) >= batch_size:
+        dataset = open_dataset(folders["pcm16"])
+        num_samples = round(CROP * int(dataset.table.num_frames.max()))
+        seconds = num_samples / dataset.sample_rate
         training = pcm(backend="copy", shuffle=True, duration_seconds=seconds)
         rows.append(
             Contestant(

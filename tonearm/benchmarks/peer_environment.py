@@ -17,7 +17,7 @@ STDERR_LINES = 12
 
 
 def peers_python(*, announce: Callable[[str], None] = lambda _: None) -> Path:
-    """The peers' interpreter; the first call makes their environment, which downloads torch (minutes, 5 GB).
+    """The peers' interpreter; the first call makes their environment, which downloads torch (minutes, about 6 GB).
 
     The environment lies in ``$XDG_CACHE_HOME`` or ``~/.cache`` under ``tonearm/peers-<hash>``, the hash being that of
     peers/requirements.txt and the Python version. An interpreter named by TONEARM_PEERS_PYTHON is taken instead.

@@ -57,8 +57,8 @@ class StartedPeer:
 
 
 def peer_workers(cores: int) -> list[int]:
-    """The worker counts that a peer is swept over: 1 to 4, and half and all of the cores that tonearm decodes on."""
-    return sorted({1, 2, 3, 4, max(1, cores // 2), cores})
+    """The worker counts that a peer is swept over: 1 to 8, and half and all of the cores that tonearm decodes on."""
+    return sorted({1, 2, 3, 4, 6, 8, max(1, cores // 2), cores})
 
 
 def peer_specs(cores: int) -> list[PeerSpec]:

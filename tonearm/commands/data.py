@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tonearm.dataio.pack_progress import PackProgress
 
 app = typer.Typer()
+_SHOWN_PROBLEMS = 10
 
 Layout = Annotated[str, typer.Argument(help=f"{', '.join(LAYOUTS)}.", show_default=False)]
 Source = Annotated[
@@ -96,7 +97,7 @@ def append(
         say(f"{many(summary.num_clips, 'new clip')} in {many(summary.num_shards, 'new shard')}{kept}, "
             f"{size(summary.num_bytes)}: {data}")  # fmt: skip
     else:
-        say(f"nothing to append, so nothing was changed: {data}")
+        say(f"nothing to append{'' if summary.mended else ', so nothing was changed'}: {data}")
     if summary.num_present:
         say(f"{many(summary.num_present, 'clip')} of {source} were there already")
     describe.say_new_classes(summary.new_classes)
@@ -167,7 +168,8 @@ def verify(data: Data, as_json: Json = False) -> None:
         say(problem)
     if problems:
         raise RunError(
-            f"{data}: {many(len(problems), 'problem')} found. Delete the shards named and run tonearm pack again."
+            f"{data}: {many(len(problems), 'problem')} found. Run the `tonearm pack` or `append` that wrote the shards "
+            "named again: they are made anew."
         )
     if not as_json:
         say(f"{data}: every byte is as it was packed")
@@ -182,7 +184,10 @@ def unpack(
                                                     "WAV for pcm16, otherwise what is in the shards.")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Write every clip to a file, and labels.csv beside them, which `tonearm pack csv` takes."""
+    """Write every clip to a file, and labels.csv beside them, which `tonearm pack csv` takes.
+
+    Packed from labels.csv, classes are numbered by name: their numbers may be others than in DATA.
+    """
     from tonearm.dataio import unpack_dataset
 
     with progress_bar("unpacking", unit="clips", quiet=as_json) as progress:
@@ -190,8 +195,10 @@ def unpack(
     if as_json:
         print_json(asdict(summary))
     else:
-        for problem in summary.problems:
+        for problem in summary.problems[:_SHOWN_PROBLEMS]:
             say(problem)
+        if len(summary.problems) > _SHOWN_PROBLEMS:
+            say(f"… and {len(summary.problems) - _SHOWN_PROBLEMS:,} more")
         say(f"{many(summary.num_clips, 'clip')}, {size(summary.num_bytes)}, and labels.csv: {folder}")
     if summary.problems:
         raise RunError(

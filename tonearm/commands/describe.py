@@ -96,10 +96,10 @@ def say_new_classes(names: Sequence[str]) -> None:
 
 
 def say_mended(names: Sequence[str]) -> None:
-    """Shards that were found damaged, and packed again."""
+    """Shards that were found missing or damaged, and packed again."""
     if names:
         more = " …" if len(names) > _FEW else ""
-        say(f"{many(len(names), 'damaged shard')} packed again: {', '.join(names[:_FEW])}{more}")
+        say(f"{many(len(names), 'missing or damaged shard')} packed again: {', '.join(names[:_FEW])}{more}")
 
 
 def say_clipped_and_rejected(num_clipped: int, rejects: Sequence["Reject"], out: Path) -> None:
@@ -107,9 +107,12 @@ def say_clipped_and_rejected(num_clipped: int, rejects: Sequence["Reject"], out:
     if num_clipped:
         say(f"{many(num_clipped, 'sample')} lay beyond full scale and {'was' if num_clipped == 1 else 'were'} clipped")
     if rejects:
-        first = rejects[0]
-        warn(f"{many(len(rejects), 'clip')} could not be read and left out, the first {first.path}: "
-              f"{first.reason}; all are in {out / 'rejects.csv'}.")  # fmt: skip
+        first, path = f"{rejects[0].path}: {rejects[0].reason}", out / "rejects.csv"
+        if len(rejects) == 1:
+            warn(f"1 clip was left out: it cannot be read. {first}; it is listed in {path}.")
+        else:
+            number = many(len(rejects), "clip")
+            warn(f"{number} were left out: they cannot be read. The first, {first}; all are in {path}.")
 
 
 def warn_of_leaks(leaks: Sequence[str]) -> None:

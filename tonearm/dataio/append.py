@@ -1,13 +1,15 @@
 """Further clips for a packed dataset, as further shards: what is there already is not touched.
 
 The new shards are numbered on from the last one. Until the index names them, the dataset is what it was, so that an
-append may be interrupted at any moment; the same append goes on where it stopped.
+append may be interrupted at any moment; the same append goes on where it stopped. Run once more when shards that it
+made are missing or damaged, it makes them again.
 """
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tonearm.dataio.appended import mend_appended, number_labels, plan_part
 from tonearm.dataio.atomic import remove_leftovers
 from tonearm.dataio.clip_rows import clips_of, count_differences
 from tonearm.dataio.columns import ClipTable, concatenate
@@ -17,7 +19,7 @@ from tonearm.dataio.lock import locked_folder
 from tonearm.dataio.manifest import Manifest
 from tonearm.dataio.pack import check_request, unreadable
 from tonearm.dataio.pack_progress import Progress
-from tonearm.dataio.plan import Reject, ShardTask, check_source, cut, fingerprint, library_versions, probe_all
+from tonearm.dataio.plan import Reject, check_source, probe_all
 from tonearm.dataio.rejects import REJECTS, read_rejects, write_rejects
 from tonearm.dataio.shard_tasks import PackedShards, pack_shards
 from tonearm.dataio.shards import SHARD_NAME, DatasetHeader, read_shard, shard_name
@@ -39,7 +41,8 @@ class AppendSummary:
         num_bytes: size of the new shards.
         num_clipped: samples set to full scale in them.
         rejects: new clips that were left out.
-        mended: file names of new shards that an earlier, interrupted append left damaged.
+        mended: file names of shards that were packed again: missing or damaged ones of an earlier append of this
+            manifest, and new ones that an interrupted append left damaged.
         leaks: groups of the whole dataset whose clips stand in more than one fold or split.
     """
 
@@ -73,19 +76,24 @@ def append_dataset(
     it is left as it is, even if the manifest says something else of it: :func:`tonearm.dataio.relabel_dataset` changes
     what a dataset says.
 
+    Shards that an earlier append of the same manifest made are packed again where they are missing or damaged. If the
+    manifest has nothing new, every byte of them is read to know; otherwise their sizes are looked at.
+
     Args:
         manifest: the clips, from :func:`tonearm.dataio.read_manifest`.
         out: the packed dataset.
         num_workers, shard_bytes, on_error, executor, progress: as for :func:`tonearm.dataio.pack_dataset`.
 
     Returns:
-        What was done. Where ``num_clips`` is 0 nothing was changed, but for what ``rejects.csv`` says.
+        What was done. Where ``num_clips`` is 0 nothing was changed, but for what ``rejects.csv`` says and the shards
+        in ``mended``.
 
     Raises:
         RequestError: arguments that make no sense, files that the codec ``source`` cannot take, shards that another
             append left when it was interrupted, or a folder that another process writes to.
         ShardError: the dataset's index is damaged.
-        RunError: a clip cannot be read and ``on_error`` is "fail", or the disk is full.
+        RunError: a clip cannot be read and ``on_error`` is "fail", the disk is full, or a shard of an append is missing
+            or damaged and cannot be made again from this manifest.
     """
     out = Path(out)
     read_index(out)  # a folder that is no dataset is not locked either
@@ -93,6 +101,12 @@ def append_dataset(
         index, table = read_index(out)
         check_request(index.codec, None, index.num_channels, num_workers, shard_bytes, on_error)
         new, present, differing = _split(manifest, index, table)
+        known_rejects = {reject.clip_id for reject in read_rejects(out)}
+        mended = mend_appended(
+            manifest, index, table, out, _is_ours,
+            thorough=new is None or known_rejects.issuperset(clip.clip_id for clip in new.clips),
+            num_workers=num_workers, shard_bytes=shard_bytes, executor=executor, progress=progress,
+        )  # fmt: skip
         packed = PackedShards([], [], 0, ())
         rejects: list[Reject] = []
         if new is not None:
@@ -117,7 +131,7 @@ def append_dataset(
         num_bytes=sum(shard.path.stat().st_size for shard in packed.shards),
         num_clipped=sum(int(shard.table.num_clipped.sum()) for shard in packed.shards),
         rejects=tuple(rejects),
-        mended=packed.mended,
+        mended=mended + packed.mended,
         leaks=tuple(leaking_groups(concatenate([table, *tables]))),
     )
 
@@ -125,17 +139,14 @@ def append_dataset(
 def _split(manifest: Manifest, index: Index, table: ClipTable) -> tuple[Manifest | None, int, dict[str, int]]:
     """The part of the manifest that is new, with the dataset's class numbers; how many clips are not, and how many of
     those are known otherwise."""
-    label_of = {name: label for label, name in enumerate(index.class_names)}
-    labels = [label_of.setdefault(name, len(label_of)) for name in manifest.class_names]
-    clips = [replace(clip, labels=tuple(labels[label] for label in clip.labels)) for clip in manifest.clips]
+    class_names, clips = number_labels(manifest, index.class_names)
     known = {clip.clip_id: clip for clip in clips_of(table)}
     new = tuple(clip for clip in clips if clip.clip_id not in known)
     present = [clip for clip in clips if clip.clip_id in known]
     differing = count_differences([known[clip.clip_id] for clip in present], present)
     if not new:
         return None, len(present), differing
-    part = Manifest(index.dataset, manifest.root, tuple(label_of), new)
-    return part, len(present), differing
+    return Manifest(index.dataset, manifest.root, class_names, new), len(present), differing
 
 
 def _pack(new: Manifest, index: Index, out: Path, num_workers: int, shard_bytes: int | None, on_error: str,
@@ -143,20 +154,13 @@ def _pack(new: Manifest, index: Index, out: Path, num_workers: int, shard_bytes:
     planned, rejects = probe_all(new)
     if rejects and on_error == "fail":
         raise unreadable(rejects, new)
-    rate, num_channels = index.sample_rate, index.num_channels
     if index.codec == "source":
         check_source(
-            planned, rate, num_channels, advice="Bring them to that, or pack them into a dataset of their own."
-        )
-    parts = cut(planned, index.codec, rate, num_channels, shard_bytes) if planned else []
+            planned, index.sample_rate, index.num_channels,
+            advice="Bring them to that, or pack them into a dataset of their own.",
+        )  # fmt: skip
     first = len(index.shards)
-    header = DatasetHeader(
-        name=index.dataset, class_names=new.class_names, codec=index.codec, sample_rate=rate,
-        num_channels=num_channels, num_shards=first + len(parts), manifest_sha256=new.sha256(), pack_sha256="",
-        versions=library_versions(),
-    )  # fmt: skip
-    header = replace(header, pack_sha256=fingerprint(header, parts))
-    tasks = [ShardTask(new.root, out, header, first + place, tuple(part)) for place, part in enumerate(parts)]
+    header, tasks = plan_part(new, planned, index, out, first=first, shard_bytes=shard_bytes)
     remove_leftovers(out, _is_ours)
     _check_standing(out, header, first)
     packed = pack_shards(tasks, num_workers=num_workers, executor=executor, progress=progress)

@@ -1,7 +1,7 @@
 """Dataset: a packed dataset, opened by its index; shards are mapped when first touched."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -52,6 +52,13 @@ class Dataset:
     def __len__(self) -> int:
         """The number of clips."""
         return len(self.table)
+
+    def __repr__(self) -> str:
+        rate, channels = self.sample_rate, self.num_channels
+        return (
+            f"Dataset({str(self.root)!r}: {self.header.name}, {len(self)} clips, {len(self.class_names)} classes, "
+            f"{self.header.codec} at {rate} Hz, {channels} channel{'s' * (channels > 1)})"
+        )
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -118,9 +125,9 @@ class Dataset:
                 keep &= np.isin(column, [name.encode() for name in names])
         return self.rows(np.flatnonzero(keep))
 
-    def rows(self, rows: Array) -> "Dataset":
+    def rows(self, rows: Array | Sequence[int]) -> "Dataset":
         """The clips ``rows``, in that order."""
-        return replace(self, table=self.table.take(rows))
+        return replace(self, table=self.table.take(np.asarray(rows, np.int64)))
 
     def clip_id(self, row: int) -> str:
         """The id of a clip."""
@@ -146,7 +153,13 @@ class Dataset:
 
         Raises:
             DamagedClipError: as for :meth:`payload`.
+            RequestError: the excerpt is not within the clip.
         """
+        frames = int(self.table.num_frames[row])
+        if not 0 <= start <= start + num_frames <= frames:
+            raise RequestError(
+                f"{self.where_is(row)}: frames {start} to {start + num_frames} were asked for; it has {frames}."
+            )
         width = 2 * self.num_channels
         first = int(self.table.offset[row]) * 2 + start * width
         return self._bytes(row, first, first + num_frames * width, verify).view(_INT16).reshape(-1, self.num_channels)
@@ -155,7 +168,9 @@ class Dataset:
         try:
             return self._shards.view(int(self.table.shard[row]), start, stop, verify=verify)
         except ShardError as error:
-            raise DamagedClipError(f"{self.where_is(row)}: {error}", row) from error
+            file = self._shards.index.shards[int(self.table.shard[row])].file
+            why = str(error).removeprefix(f"{self.root / file}: ")
+            raise DamagedClipError(f"{self.where_is(row)}: {why}", row) from error
 
 
 def open_dataset(path: str | Path) -> Dataset:
@@ -174,4 +189,5 @@ def _check_known(what: str, wanted: list[Any], known: list[Any], root: Path) -> 
     unknown = [value for value in wanted if value not in known]
     if unknown:
         has = f"it has {', '.join(map(str, known))}" if known else f"its clips have no {what}"
-        raise RequestError(f"{root}: no {what} {unknown[0]!r}; {has}.")
+        kinds = " Folds are numbers." if what == "fold" and not isinstance(unknown[0], int | np.integer) else ""
+        raise RequestError(f"{root}: no {what} {unknown[0]!r}; {has}.{kinds}")

@@ -20,6 +20,7 @@ from tonearm.dataio.columns import Array
 from tonearm.dataio.excerpts import FULL_SCALE, Excerpts
 
 _SCALE = np.float32(1 / FULL_SCALE)
+_SPARE_BUFFERS = 4  # kept for the batches in the making and the one that the consumer looks at
 _PINNED_BUFFERS = 3  # one being filled, one on its way, one in reserve
 
 ClipView = Callable[[int, int, int], Array]  # (row, first frame, frames) to (frames, channels), int16 or float32
@@ -132,7 +133,8 @@ class BufferPool:
     """Float32 arrays that are handed out again once nobody else holds them; threads may share one.
 
     Fresh memory costs a page fault every 4 KiB, which takes as long as the conversion itself. A tensor made from an
-    array, and every view of that tensor, keeps a reference to the array: while one lives, the array stays taken.
+    array, and every view of that tensor, keeps a reference to the array: while one lives, the array stays taken. Of
+    those that came back only a few are kept, however many batches the consumer once held.
     """
 
     def __init__(self) -> None:
@@ -142,21 +144,26 @@ class BufferPool:
     def take(self, shape: tuple[int, ...]) -> Array:
         """An array of ``shape`` with undefined contents; a shorter batch gets the beginning of a longer one's."""
         with self._lock:
-            for array in self._arrays:
-                large_enough = array.shape[1:] == shape[1:] and len(array) >= shape[0]
-                if large_enough and sys.getrefcount(array) <= _UNUSED:
-                    return array[: shape[0]]
+            free, taken = [], []
+            for place in range(len(self._arrays)):
+                array = self._arrays[place]
+                fits = array.shape[1:] == shape[1:] and len(array) >= shape[0]
+                if sys.getrefcount(array) > _UNUSED:
+                    taken.append(place)
+                elif fits:
+                    free.append(place)
                 del array  # or the last one would seem to be in use
-            self._arrays = [array for array in self._arrays if sys.getrefcount(array) > _UNUSED]
-            self._arrays.append(np.empty(shape, np.float32))
-            return self._arrays[-1][:]
+            chosen = self._arrays[free[0]] if free else np.empty(shape, np.float32)
+            spare = [self._arrays[place] for place in free[1 : 1 + _SPARE_BUFFERS]]
+            self._arrays = [*(self._arrays[place] for place in taken), *spare, chosen]
+            return chosen[: shape[0]]
 
 
 def _references_when_unused() -> int:
-    """What ``getrefcount`` says in a loop over a list of arrays that nobody else holds, on this interpreter."""
-    for array in [np.empty(0, np.float32)]:
-        count = sys.getrefcount(array)
-    return count
+    """What ``getrefcount`` says of an array in a list and in a variable that nobody else holds, on this interpreter."""
+    arrays = [np.empty(0, np.float32)]
+    array = arrays[0]
+    return sys.getrefcount(array)
 
 
 _UNUSED = _references_when_unused()

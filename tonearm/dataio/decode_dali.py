@@ -19,6 +19,7 @@ from tonearm.dataio.decode_copy import BatchFiller
 from tonearm.dataio.decode_soundfile import decode_clip
 from tonearm.dataio.excerpts import Excerpts
 from tonearm.dataio.mapped_shards import Verify
+from tonearm.dataio.shards import MADE_ANEW
 from tonearm.errors import RunError
 
 _built_in: int | None = None  # the process that has pipelines; after a fork DALI hangs
@@ -64,7 +65,7 @@ class DaliDecoder:
             if clip.shape != (frames[row], channels):
                 raise DamagedClipError(
                     f"{self._dataset.where_is(row)}: decodes to the shape {clip.shape}, but ({frames[row]}, "
-                    f"{channels}) was packed. Delete the shard and pack again.",
+                    f"{channels}) was packed. Delete the shard. {MADE_ANEW}",
                     row,
                 )
         return clips

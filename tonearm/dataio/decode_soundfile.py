@@ -9,6 +9,7 @@ from tonearm.dataio.columns import Array
 from tonearm.dataio.dataset import DamagedClipError, Dataset
 from tonearm.dataio.excerpts import FULL_SCALE, Excerpts
 from tonearm.dataio.mapped_shards import Verify
+from tonearm.dataio.shards import MADE_ANEW
 from tonearm.errors import AudioError
 
 
@@ -24,12 +25,12 @@ def decode_clip(dataset: Dataset, row: int, *, verify: Verify = "first") -> Arra
     try:
         samples = decode_bytes(dataset.payload(row, verify=verify).tobytes(), num_frames=frames)
     except AudioError as error:
-        message = f"{dataset.where_is(row)}: {error}. Delete the shard and pack again."
+        message = f"{dataset.where_is(row)}: {error}. Delete the shard. {MADE_ANEW}"
         raise DamagedClipError(message, row) from error
     if samples.shape != (frames, dataset.num_channels):
         raise DamagedClipError(
             f"{dataset.where_is(row)}: decodes to {samples.shape[0]} frames of {samples.shape[1]} channels, but "
-            f"{frames} of {dataset.num_channels} were packed. Delete the shard and pack again.",
+            f"{frames} of {dataset.num_channels} were packed. Delete the shard. {MADE_ANEW}",
             row,
         )
     return samples

@@ -14,10 +14,10 @@ import numpy as np
 from tonearm.dataio.columns import CODECS, Array
 from tonearm.dataio.encode import ClipEncoder, EncodedClip, flac_limits
 from tonearm.dataio.manifest import Manifest
-from tonearm.dataio.pack import check_request
+from tonearm.dataio.pack import check_request, none_readable
 from tonearm.dataio.plan import PlannedClip, Reject, check_source, cut, probe_all
 from tonearm.dataio.shards import DatasetHeader, block_crcs
-from tonearm.errors import AudioError, RequestError, RunError
+from tonearm.errors import AudioError, RequestError
 
 _MAX_SAMPLE = 128  # clips
 _MIN_SAMPLE = 16
@@ -93,10 +93,7 @@ def estimate_pack(
     planned, rejects = probe_all(manifest)
     probe_seconds = time.perf_counter() - began
     if not planned:
-        raise RunError(
-            f"{manifest.name} in {manifest.root.resolve()}: none of the {len(manifest)} clips can be read. The first, "
-            f"{rejects[0].path}: {rejects[0].reason}."
-        )
+        raise none_readable(manifest, rejects)
     rate = sample_rate or Counter(item.header.sample_rate for item in planned).most_common(1)[0][0]
     impossible = {}
     try:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tonearm.dataio.atomic import atomic_path, write_text
 from tonearm.dataio.columns import CODECS, ClipTable, check_columns, concatenate, read_columns, write_columns
-from tonearm.dataio.shards import FORMAT_VERSION, DatasetHeader, Shard
+from tonearm.dataio.shards import FORMAT_VERSION, MADE_ANEW, DatasetHeader, Shard
 from tonearm.errors import RequestError, RunError, ShardError
 
 INDEX_JSON = "index.json"
@@ -79,6 +79,11 @@ class Index(_Strict):
             raise ValueError("two classes have one name")
         return self
 
+    @property
+    def changed(self) -> bool:
+        """Whether the dataset was appended to or relabelled since it was packed."""
+        return self.relabelled or len(self.packs) > 1
+
     def sha256(self) -> str:
         """A hash of all of it, and by the hashes in it of all that the dataset holds."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
@@ -109,7 +114,7 @@ class Index(_Strict):
             pack.pack_sha256, self.codec, self.sample_rate, self.num_channels,
         )  # fmt: skip
         if found != expected:
-            raise ShardError(f"{shard.path}: not the shard that the index describes. Delete it and pack again.")
+            raise ShardError(f"{shard.path}: not the shard that the index describes. Delete it. {MADE_ANEW}")
 
 
 def write_index(out: Path, shards: list[Shard]) -> None:
@@ -197,7 +202,9 @@ def _read_json(root: Path) -> bytes:
         if (root / "last.pt").is_file():
             raise RequestError(f"{root}: a run of tonearm train, not a packed dataset. Are the arguments swapped?")
         unfinished = any(root.glob("*shard-*.h5*"))
-        hint = "the pack was interrupted; run the same tonearm pack again" if unfinished else "tonearm pack makes one"
+        hint = "tonearm pack makes one"
+        if unfinished:
+            hint = "the pack is not finished: if it no longer runs, run the same tonearm pack again"
         raise RequestError(f"{root}: not a packed dataset, {INDEX_JSON} is missing: {hint}.")
     try:
         return path.read_bytes()
@@ -216,7 +223,7 @@ def _read_table(root: Path, index: Index) -> ClipTable:
     where = _columns_file(root, index.index_sha256)
     if where is None:
         raise ShardError(
-            f"{root / INDEX_H5}: missing or not the file that {INDEX_JSON} describes. Run the same tonearm pack again."
+            f"{root / INDEX_H5}: missing or not the file that {INDEX_JSON} describes. {_index_advice(index)}"
         )
     try:
         with h5py.File(where, "r", locking=False) as file:
@@ -224,7 +231,7 @@ def _read_table(root: Path, index: Index) -> ClipTable:
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
         if isinstance(error, ShardError):
             raise
-        raise ShardError(f"{where}: not a readable index ({error}). Run the same tonearm pack again.") from error
+        raise ShardError(f"{where}: not a readable index ({error}). {_index_advice(index)}") from error
     itemsize = CODECS[index.codec].itemsize
     check_columns(
         table, where=str(where), codec=index.codec, sample_rate=index.sample_rate,
@@ -232,6 +239,12 @@ def _read_table(root: Path, index: Index) -> ClipTable:
         audio_sizes=np.array([entry.audio_nbytes // itemsize for entry in index.shards]),
     )  # fmt: skip
     return table
+
+
+def _index_advice(index: Index) -> str:
+    if index.changed:
+        return "Put back a copy of it, or pack everything into another folder: it holds what the shards do not."
+    return "Run the same tonearm pack again."
 
 
 def _columns_file(root: Path, sha256: str) -> Path | None:
@@ -277,10 +290,10 @@ def check_size(root: Path, entry: ShardEntry) -> Path:
     """
     path = root / entry.file
     if not path.is_file():
-        raise ShardError(f"{path}: missing. Run the same tonearm pack again to complete it, or put back a copy.")
+        raise ShardError(f"{path}: missing. {MADE_ANEW}")
     size = path.stat().st_size
     if size != entry.num_bytes:
-        raise ShardError(f"{path}: {size} bytes, but {entry.num_bytes} were packed. Delete it and pack again.")
+        raise ShardError(f"{path}: {size} bytes, but {entry.num_bytes} were packed. {MADE_ANEW}")
     return path
 
 

@@ -53,7 +53,10 @@ def _judge(task: ShardTask) -> PackedShard | str:
         shard = read_shard(task.path)
     except ShardError as error:
         if not _was_ours(task.path):
-            raise RequestError(f"{error} Delete that file, or pack into another folder.") from error
+            raise RequestError(
+                f"{task.path}: not a tonearm shard, so it is not written over. Delete that file, or pack into another "
+                "folder."
+            ) from error
         return "damaged"
     if shard.header != task.header or shard.number != task.number:
         raise another_pack(task.out)

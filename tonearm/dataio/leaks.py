@@ -6,7 +6,11 @@ from tonearm.dataio.columns import ClipTable
 
 
 def leaking_groups(table: ClipTable) -> list[str]:
-    """The groups whose clips differ in fold or split, sorted; see also ``Manifest.leaks``."""
+    """The groups whose clips differ in fold or split, sorted.
+
+    Packed clips do not know the file they came from. One file in two folds under two groups is therefore seen only
+    before packing, by ``Manifest.leaks``.
+    """
     rows = np.flatnonzero(table.group != b"")
     groups, group = np.unique(table.group[rows], return_inverse=True)
     splits, split = np.unique(table.split[rows], return_inverse=True)

@@ -25,6 +25,7 @@ from tonearm.dataio.loader_settings import (
     check_weights,
     choose_backend,
     integer,
+    ranks_here,
 )
 from tonearm.dataio.loader_state import LoaderState
 from tonearm.dataio.mapped_shards import Verify
@@ -80,7 +81,8 @@ class ClipLoader:
         num_threads: decoding threads; by default one a core, on a GPU one less.
         verify: check the CRC of each 64-KiB block when it is "first" touched, "always" or "never".
         on_corrupt: a clip that cannot be read: "raise", or "skip" it: in training another one takes its place, in
-            evaluation its batch is smaller. ``damaged`` counts them.
+            evaluation its batch is smaller. ``damaged`` names them. A clip is then checked whole before any of it is
+            used, so that the batches depend on nothing but the data, the seed and the epoch.
 
     Yields:
         AudioBatch: waveform (batch, channel, time) float32 on ``device``; ``clip_index`` are rows of ``dataset``.
@@ -115,13 +117,15 @@ class ClipLoader:
         verify: Verify = "first",
         on_corrupt: Literal["raise", "skip"] = "raise",
     ) -> None:
+        if not isinstance(dataset, Dataset):
+            raise RequestError(f"dataset is {dataset!r}; it must be what tonearm.dataio.open_dataset(folder) returns.")
         if len(dataset) == 0:
             raise RequestError(f"{dataset.root}: no clips to load; the fold or split that was asked for is empty.")
         batch_size, world_size = integer("batch_size", batch_size, low=1), integer("world_size", world_size, low=1)
         rank = integer("rank", rank)
         if not 0 <= rank < world_size:
             raise RequestError(f"rank is {rank}; with world_size {world_size} it may be 0 to {world_size - 1}.")
-        if shuffle not in (False, True, "global", "window"):
+        if not isinstance(shuffle, bool) and shuffle not in ("global", "window"):
             raise RequestError(f"shuffle is {shuffle!r}; it may be False, True, 'global' or 'window'.")
         if shuffle and batch_size * world_size > len(dataset):
             ranks = f" on each of {world_size} ranks" if world_size > 1 else ""
@@ -129,8 +133,11 @@ class ClipLoader:
                 f"batch_size is {batch_size}{ranks}, but there are only {len(dataset)} clips to train on, so no batch "
                 "is full. Choose a smaller one."
             )
-        if duration_seconds is not None and not 1 <= duration_seconds * dataset.sample_rate < math.inf:
-            raise RequestError(f"duration_seconds is {duration_seconds}; it must be at least one sample.")
+        if duration_seconds is not None and not (
+            isinstance(duration_seconds, int | float | np.number)
+            and 1 <= duration_seconds * dataset.sample_rate < math.inf
+        ):
+            raise RequestError(f"duration_seconds is {duration_seconds!r}; it must be at least one sample.")
         check_choice("verify", verify, ("first", "always", "never"))
         check_choice("on_corrupt", on_corrupt, ("raise", "skip"))
         self.dataset = dataset
@@ -146,12 +153,13 @@ class ClipLoader:
         self._epoch = 0
         self.rank, self.world_size = rank, world_size
         self.backend = choose_backend(backend, dataset)
-        local_ranks = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))  # torchrun sets it
+        local_ranks = ranks_here(world_size)
         self.residency = choose_residency(
             residency, dataset, self.device, local_ranks=local_ranks, memory_bytes=memory_bytes
         )
         self.on_corrupt = on_corrupt
         self.damaged: dict[int, str] = {}  # rows that could not be read, and why
+        self._damaged_shards: set[int] = set()  # that a warning has named
         self._weights = check_weights(dataset, balanced=balanced, weights=weights, shuffle=bool(shuffle))
         self._weights_sha256 = "none" if self._weights is None else hashlib.sha256(self._weights.tobytes()).hexdigest()
         self._window_shards = integer("window_shards", window_shards, low=1)
@@ -177,10 +185,11 @@ class ClipLoader:
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
+        epoch = integer("epoch", epoch, low=0)
         if not (self._first_batch and epoch == self._consumed[0]):
             self._first_batch = 0
             self._consumed = (epoch, 0)
-        self._epoch = integer("epoch", epoch, low=0)
+        self._epoch = epoch
 
     def __iter__(self) -> Iterator[AudioBatch]:
         epoch, self._epoch = self._epoch, self._epoch + 1
@@ -201,6 +210,8 @@ class ClipLoader:
         """
         found = LoaderState.read(state)
         found.refuse_if_other(self._state(found.epoch, found.batches))
+        if found.batches > len(self):
+            raise RequestError(f"the loader's state has {found.batches} batches behind it; an epoch has {len(self)}.")
         self._epoch, self._first_batch = found.epoch, found.batches
         self._consumed = (found.epoch, found.batches)
 
@@ -232,6 +243,8 @@ class ClipLoader:
                 yield batch
             del batch  # its memory can be used again once the consumer has let go of it
         self._consumed = (epoch + 1, 0)
+        if len(self.damaged) == len(self.dataset):  # or the mean over nothing would be taken for a result
+            raise self._all_damaged()
 
     def _plan(self, epoch: int) -> tuple[Array, Array | None]:
         """The row at each position of an epoch, and in training a draw for its crop."""
@@ -265,9 +278,15 @@ class ClipLoader:
             except DamagedClipError as error:
                 if self.on_corrupt == "raise":
                     raise
-                if error.row not in self.damaged:
-                    _log.warning("left out: %s", error)
-                self.damaged[error.row] = str(error)
+                self._note_damage(error)
+
+    def _note_damage(self, error: DamagedClipError) -> None:
+        """Remember it, and warn once a shard: where a whole one is damaged, each of its clips would say the same."""
+        shard = int(self.dataset.table.shard[error.row])
+        if shard not in self._damaged_shards:
+            self._damaged_shards.add(shard)
+            _log.warning("left out, and whatever else of this shard is damaged: %s", error)
+        self.damaged[error.row] = str(error)
 
     def _excerpts(self, rows: Array, draws: Array | None, part: slice) -> Excerpts:
         """What stands at the positions ``part``, with damaged clips replaced in training and left out in evaluation."""
@@ -291,8 +310,11 @@ class ClipLoader:
             row = int(rows[(place + step) % len(rows)])
             if row not in self.damaged:
                 return row
+        raise self._all_damaged()
+
+    def _all_damaged(self) -> ShardError:
         first = next(iter(self.damaged.values()))
-        raise ShardError(f"{self.dataset.root}: every clip of this epoch is damaged; the first: {first}")
+        return ShardError(f"{self.dataset.root}: every clip of this epoch is damaged; the first: {first}")
 
     def _batch(self, excerpts: Excerpts, waveform: torch.Tensor) -> AudioBatch:
         rows = torch.from_numpy(excerpts.rows)
@@ -331,7 +353,8 @@ class ClipLoader:
             return BatchFiller(num_channels=dataset.num_channels, device=device, num_threads=threads, pool=pool)
 
         if self._resident is not None or self.backend == "copy":
-            view = partial(_stream, dataset, self._verify) if self._resident is None else self._resident.view
+            stream = _stream if self.on_corrupt == "raise" else _stream_of_whole_clips
+            view = partial(stream, dataset, self._verify) if self._resident is None else self._resident.view
             return lambda threads: CopyDecoder(view, filler(threads))
         from tonearm.dataio.decode_dali import DaliDecoder
 
@@ -349,3 +372,8 @@ class ClipLoader:
 def _stream(dataset: Dataset, verify: Verify, row: int, start: int, num_frames: int) -> Array:
     """An excerpt of a mapped shard; no method of the loader, which would keep itself alive by it."""
     return dataset.pcm(row, start, num_frames, verify=verify)
+
+
+def _stream_of_whole_clips(dataset: Dataset, verify: Verify, row: int, start: int, num_frames: int) -> Array:
+    """The same after a look at all of the clip: whether it is damaged must not depend on which part is asked for."""
+    return dataset.pcm(row, 0, int(dataset.table.num_frames[row]), verify=verify)[start : start + num_frames]

@@ -1,6 +1,7 @@
 """A loader's settings, checked before anything is opened."""
 
 import operator
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Literal
@@ -32,6 +33,14 @@ def integer(name: str, value: int, *, low: int | None = None) -> int:
     return number
 
 
+def ranks_here(world_size: int) -> int:
+    """How many ranks share this machine: torchrun says so in LOCAL_WORLD_SIZE; without it, all of them."""
+    text = os.environ.get("LOCAL_WORLD_SIZE", str(world_size))
+    if not text.isdecimal() or int(text) < 1:
+        raise RequestError(f"LOCAL_WORLD_SIZE is {text!r}; it must be the number of ranks on this machine.")
+    return int(text)
+
+
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     """Refuse words that mean nothing."""
     if value not in allowed:
@@ -49,7 +58,10 @@ def check_weights(dataset: Dataset, *, balanced: bool, weights: Sequence[float] 
         return balanced_weights(dataset.table, len(dataset.class_names))
     if balanced:
         raise RequestError("balanced and weights exclude each other; give one of them.")
-    values = np.asarray(weights, np.float64)
+    try:
+        values = np.asarray(weights, np.float64)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"weights must be numbers, one a clip ({error}).") from None
     if values.shape != (len(dataset),):
         raise RequestError(f"weights has the shape {values.shape}; it must be one weight a clip, ({len(dataset)},).")
     if not np.isfinite(values).all() or (values < 0).any() or not values.any():
@@ -61,7 +73,7 @@ def check_device(device: torch.device | str) -> torch.device:
     """The device with its number: which GPU is current belongs to a thread, and batches are made in another."""
     try:
         device = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise RequestError(f"device {device!r}: no such device; it may be cpu, cuda or cuda:N.") from error
     if device.type not in ("cpu", "cuda"):
         raise RequestError(f"device {device}: it may be cpu, cuda or cuda:N.")

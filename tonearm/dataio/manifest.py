@@ -82,7 +82,7 @@ class Manifest:
             twice = [name for name, count in Counter(self.class_names).items() if count > 1]
             raise ManifestError(f"{self.root}: class names must differ, but these stand twice: {twice[:5]}.")
         for text in (self.name, *self.class_names):
-            _check_text(text, "a name", self.root)
+            _check_text(text, "the name", self.root)
         seen: set[str] = set()
         for clip in self.clips:
             _check_clip(clip, len(self.class_names), self.root)
@@ -101,12 +101,24 @@ class Manifest:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def leaks(self) -> list[str]:
-        """Groups whose clips stand in more than one fold or split: a model would be tested on what it was taught."""
-        places: dict[str, set[tuple[int, str]]] = defaultdict(set)
+        """Recordings whose clips stand in more than one fold or split: a model would be tested on what it was taught.
+
+        A recording is named by its group; by its path, where clips of one file have different groups or none. A packed
+        dataset does not know the files any more and tells by the group alone (:mod:`tonearm.dataio.leaks`).
+        """
+        num_clips = Counter(clip.path for clip in self.clips)
+        groups_of: dict[str, set[str]] = defaultdict(set)
+        for clip in self.clips:
+            if num_clips[clip.path] > 1:
+                groups_of[clip.path].add(clip.group)
+        divided = {path for path, groups in groups_of.items() if len(groups) > 1 or "" in groups}
+        places: dict[tuple[str, str], set[tuple[int, str]]] = defaultdict(set)  # a file may be called like a group
         for clip in self.clips:
             if clip.group:
-                places[clip.group].add((clip.fold, clip.split))
-        return sorted(group for group, where in places.items() if len(where) > 1)
+                places["group", clip.group].add((clip.fold, clip.split))
+            if clip.path in divided:
+                places["file", clip.path].add((clip.fold, clip.split))
+        return sorted({name for (_, name), where in places.items() if len(where) > 1})
 
 
 def index_labels(names: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
@@ -117,8 +129,9 @@ def index_labels(names: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
 
 
 def _check_clip(clip: Clip, num_classes: int, root: Path) -> None:
-    for text in (clip.clip_id, clip.path, clip.group, clip.subset):
-        _check_text(text, f"clip {clip.clip_id!r}", root)
+    _check_text(clip.clip_id, "the clip", root)
+    for what, text in (("path", clip.path), ("group", clip.group), ("subset", clip.subset)):
+        _check_text(text, f"clip {clip.clip_id!r}: its {what}", root)
     parts = clip.path.split("/")
     if clip.path.startswith("/") or ".." in parts or "\\" in clip.path or parts[-1] in ("", "."):
         raise ManifestError(
@@ -146,6 +159,12 @@ def _check_clip(clip: Clip, num_classes: int, root: Path) -> None:
 
 
 def _check_text(text: str, what: str, root: Path) -> None:
-    """Names go into fixed-length columns, terminals and pages: control characters have no place in them."""
-    if not text.isprintable() and any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
-        raise ManifestError(f"{root}: {what} contains a control character: {text!r}. Rename it.")
+    """Names go into fixed-length columns, terminals and pages: control characters have no place in them.
+
+    A surrogate is what Python makes of a byte in a file's name that is not UTF-8.
+    """
+    kinds = set() if text.isprintable() else {unicodedata.category(char) for char in text}
+    if "Cs" in kinds:
+        raise ManifestError(f"{root}: {what} {text!r} is not valid UTF-8; rename it.")
+    if "Cc" in kinds:
+        raise ManifestError(f"{root}: {what} {text!r} contains a control character; rename it.")

@@ -20,7 +20,7 @@ from isal import isal_zlib
 
 from tonearm.dataio.columns import Array
 from tonearm.dataio.index import Index, check_size
-from tonearm.dataio.shards import CRC_BLOCK, check_seal, read_crc32
+from tonearm.dataio.shards import CRC_BLOCK, MADE_ANEW, check_seal, read_crc32
 from tonearm.errors import RunError, ShardError
 
 Verify = Literal["first", "always", "never"]
@@ -83,7 +83,7 @@ class MappedShards:
             if isal_zlib.crc32(data.data) != known.crc32[block]:
                 raise ShardError(
                     "its bytes do not match their CRC-32, so the file was damaged after packing. "
-                    f"`tonearm verify {self.root}` lists all damage; delete the shard and pack again."
+                    f"`tonearm verify {self.root}` lists all damage. {MADE_ANEW}"
                 )
             known.checked[block] = 1
 
@@ -117,7 +117,7 @@ class MappedShards:
         path = check_size(self.root, entry)
         sealed = check_seal(path)
         if sealed[:2] != (entry.audio_offset, entry.audio_nbytes) or sealed.metadata_sha256 != entry.metadata_sha256:
-            raise ShardError(f"{path}: not the shard that the index describes. Delete it and pack again.")
+            raise ShardError(f"{path}: not the shard that the index describes. Delete it. {MADE_ANEW}")
         crc32 = read_crc32(path, sealed)
         return _KnownShard(path, entry.num_bytes, *sealed[:2], crc32, bytearray(len(crc32)))
 
@@ -136,7 +136,7 @@ def _map(known: _KnownShard) -> _Map:
         # a file that became shorter since it was read would end the process when its missing pages are touched
         size = os.fstat(file.fileno()).st_size
         if size != known.num_bytes:
-            raise ShardError(f"{known.path}: {size} bytes, but {known.num_bytes} were packed. Pack it again.")
+            raise ShardError(f"{known.path}: {size} bytes, but {known.num_bytes} were packed. {MADE_ANEW}")
         memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return _Map(memory, np.frombuffer(memory, np.uint8, count=known.audio_nbytes, offset=known.audio_offset))
 

@@ -12,7 +12,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from pydantic import ValidationError
 
 from tonearm.dataio import index
@@ -22,6 +21,7 @@ from tonearm.dataio.encode import flac_limits
 from tonearm.dataio.kept_shards import another_pack
 from tonearm.dataio.lock import LOCK_NAME, locked_folder
 from tonearm.dataio.manifest import Manifest
+from tonearm.dataio.mend import broken_shards, mend_shards, some_shards
 from tonearm.dataio.pack_progress import Progress
 from tonearm.dataio.plan import (
     Reject,
@@ -34,8 +34,8 @@ from tonearm.dataio.plan import (
 )
 from tonearm.dataio.rejects import REJECTS, read_rejects, write_rejects
 from tonearm.dataio.shard_tasks import pack_shards
-from tonearm.dataio.shards import SHARD_NAME, DatasetHeader, read_shard, stored_crcs
-from tonearm.errors import RequestError, RunError, ShardError
+from tonearm.dataio.shards import SHARD_NAME, DatasetHeader
+from tonearm.errors import RequestError, RunError
 
 _OTHER_FILES = (REJECTS, *index.INDEX_FILES)
 
@@ -51,7 +51,8 @@ class PackSummary:
         num_bytes: size of the shards.
         num_clipped: samples set to full scale.
         rejects: what was left out.
-        mended: file names of shards that were damaged, and packed again.
+        mended: file names of shards that were damaged, and packed again; in a dataset that was appended to or
+            relabelled since, of those that were missing too.
     """
 
     num_clips: int
@@ -98,7 +99,8 @@ def pack_dataset(
         RequestError: arguments that make no sense, ``source`` for files it cannot take, a folder that holds something
             else already or that another process writes to. One that was appended to or relabelled since is mended
             where shards are missing or damaged, and otherwise left as it is.
-        RunError: no clip could be read, or one could not and ``on_error`` is "fail"; or the disk has not enough room.
+        RunError: no clip could be read, or one could not and ``on_error`` is "fail"; the disk has not enough room; or a
+            shard that was appended is missing or damaged, which the append that made it mends.
     """
     out = Path(out)
     check_request(codec, sample_rate, num_channels, num_workers, shard_bytes, on_error)
@@ -106,10 +108,7 @@ def pack_dataset(
     if rejects and on_error == "fail":
         raise unreadable(rejects, manifest)
     if not planned:
-        raise RunError(
-            f"{manifest.name} in {manifest.root.resolve()}: none of the {len(manifest)} clips can be read. The first, "
-            f"{rejects[0].path}: {rejects[0].reason}."
-        )
+        raise none_readable(manifest, rejects)
     rate = sample_rate or Counter(item.header.sample_rate for item in planned).most_common(1)[0][0]
     if codec == "source":
         check_source(planned, rate, num_channels)
@@ -127,7 +126,7 @@ def pack_dataset(
     with locked_folder(out):
         standing = _check_standing(out, tasks)
         remove_leftovers(out, _is_ours)
-        if standing is not None and (standing.relabelled or len(standing.packs) > 1):
+        if standing is not None and standing.changed:
             return _mend(out, tasks, standing, num_workers=num_workers, executor=executor, progress=progress)
         done = pack_shards(
             tasks, num_workers=num_workers, executor=executor, progress=progress,
@@ -141,7 +140,8 @@ def pack_dataset(
         write_rejects(out, rejects)
         num_clips = sum(len(shard.table) for shard in done.shards)
         if num_clips == 0:
-            raise RunError(f"{manifest.root}: none of the {len(manifest)} clips decodes; {out / REJECTS} says why.")
+            none = "its only clip does not decode" if len(manifest) == 1 else f"none of {len(manifest)} clips decodes"
+            raise RunError(f"{manifest.root}: {none}; {out / REJECTS} says why.")
         index.write_index(out, done.shards)
     return PackSummary(
         num_clips=num_clips,
@@ -185,7 +185,19 @@ def unreadable(rejects: Sequence[Reject], manifest: Manifest) -> RunError:
     )
 
 
+def none_readable(manifest: Manifest, rejects: Sequence[Reject]) -> RunError:
+    """What to say when no header of any clip can be read."""
+    first = f"{rejects[0].path}: {rejects[0].reason}."
+    if len(manifest) == 1:
+        what = f"its only clip cannot be read, {first}"
+    else:
+        what = f"none of the {len(manifest)} clips can be read. The first, {first}"
+    return RunError(f"{manifest.name} in {manifest.root.resolve()}: {what}")
+
+
 def _make_folder(out: Path) -> None:
+    if out.is_file():
+        raise RequestError(f"{out}: a file, not a folder. Give a folder for the shards.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         names = sorted(path.name for path in out.iterdir())
@@ -214,7 +226,7 @@ def _check_standing(out: Path, tasks: list[ShardTask]) -> index.Index | None:
     except (OSError, ValidationError) as error:
         raise RequestError(
             f"{path}: damaged. If the dataset was appended to or relabelled, put back a copy of this file; otherwise "
-            "delete it and pack again."
+            "delete it and run the same tonearm pack again."
         ) from error
     if found.packs[0].pack_sha256 != tasks[0].header.pack_sha256:
         raise another_pack(out)
@@ -231,31 +243,24 @@ def _mend(out: Path, tasks: list[ShardTask], standing: index.Index, *, num_worke
           progress: Progress | None) -> PackSummary:  # fmt: skip
     """Pack shards again that are missing or damaged in a dataset that was changed after it was packed.
 
-    The index, which holds the change, stays: a shard that is packed again is the same bytes, or it is refused.
+    All shards are looked at; those that were appended are not of this manifest, and are named if they are broken.
     """
-    broken = [task for task in tasks if not _is_whole(out, standing.shards[task.number])]
-    done = pack_shards(broken, num_workers=num_workers, executor=executor, progress=progress)
-    for shard in done.shards:
-        if shard.metadata_sha256 != standing.shards[shard.number].metadata_sha256:
-            shard.path.unlink()
-            raise RunError(
-                f"{shard.path}: it was damaged, and the recordings no longer are what they were when it was packed, so "
-                "it cannot be made again. Put back a copy of it, or pack everything into another folder."
-            )
+    table = index.read_index(out)[1]
+    broken = broken_shards(out, standing, range(len(standing.shards)), num_workers=num_workers)
+    own = [task for task in tasks if task.number in broken]
+    mended = mend_shards(own, standing, num_workers=num_workers, executor=executor, progress=progress)
+    if appended := [number for number in broken if number >= len(tasks)]:
+        also = f" What was broken of this pack was packed again: {', '.join(mended)}." if mended else ""
+        raise RunError(
+            f"{out}: missing or damaged: {some_shards(standing, appended)}, which came with a later append. Run the "
+            f"`tonearm append` that wrote them again: they are made anew.{also}"
+        )
     return PackSummary(
         num_clips=sum(entry.num_clips for entry in standing.shards),
         num_shards=len(standing.shards),
-        num_kept=len(standing.shards) - len(broken),
+        num_kept=len(standing.shards) - len(mended),
         num_bytes=sum(entry.num_bytes for entry in standing.shards),
-        num_clipped=int(index.read_index(out)[1].num_clipped.sum()),
+        num_clipped=int(table.num_clipped.sum()),
         rejects=tuple(read_rejects(out)),
-        mended=tuple(task.path.name for task in broken),
+        mended=mended,
     )
-
-
-def _is_whole(out: Path, entry: index.ShardEntry) -> bool:
-    try:
-        shard = read_shard(index.check_size(out, entry))
-        return shard.metadata_sha256 == entry.metadata_sha256 and np.array_equal(stored_crcs(shard), shard.crc32)
-    except ShardError:
-        return False

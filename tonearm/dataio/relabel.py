@@ -8,16 +8,15 @@ import numpy as np
 
 from tonearm.dataio.clip_rows import clips_of, count_differences, with_facts
 from tonearm.dataio.columns import Array, ClipTable, concatenate
-from tonearm.dataio.datasets.tables import integer, read_cells, read_rows
+from tonearm.dataio.datasets.tables import fold_number, read_cells, read_rows
 from tonearm.dataio.index import read_index, replace_index
 from tonearm.dataio.label_cells import split_labels
 from tonearm.dataio.leaks import leaking_groups
 from tonearm.dataio.lock import locked_folder
-from tonearm.dataio.manifest import NO_FOLD, SPLITS, Clip, Manifest
+from tonearm.dataio.manifest import SPLITS, Clip, Manifest
 from tonearm.errors import RequestError
 
 _CHANGEABLE = ("label", "labels", "fold", "split", "group", "subset")
-_MAX_FOLD = 2**31 - 1
 _MAX_GUESSED = 10_000  # comparing with more clip ids than this takes too long for a hint
 
 Cells = dict[str, str]  # by column
@@ -145,10 +144,7 @@ def _apply(
     for (line, cells), clip in zip(lines, clips, strict=True):
         facts: dict[str, object] = {name: cells[name] for name in ("split", "group", "subset") if name in cells}
         if "fold" in cells:
-            text = cells["fold"]
-            facts["fold"] = (
-                integer(text, column="fold", path=path, line=line, low=NO_FOLD, high=_MAX_FOLD) if text else NO_FOLD
-            )
+            facts["fold"] = fold_number(cells["fold"], path=path, line=line)
         if "label" in cells or "labels" in cells:
             names = [cells["label"]] if "label" in cells else split_labels(cells["labels"])
             if not all(names):

@@ -34,12 +34,12 @@ class ResidentClips:
     Attributes:
         samples: (frames of all clips, channels) int16 or float32.
         offsets: (clips,) first frame of each.
-        damaged: clips that could not be read, by row.
+        damaged: why, for each row that could not be read.
     """
 
     samples: Array
     offsets: Array
-    damaged: dict[int, DamagedClipError]
+    damaged: dict[int, str]  # not the errors, whose tracebacks would hold on to batches
 
     def view(self, row: int, start: int, num_frames: int) -> Array:
         """(num_frames, channels) of a clip, without a copy.
@@ -48,7 +48,7 @@ class ResidentClips:
             DamagedClipError: the clip could not be read when the dataset was loaded.
         """
         if row in self.damaged:
-            raise self.damaged[row]
+            raise DamagedClipError(self.damaged[row], row)
         first = int(self.offsets[row]) + start
         return self.samples[first : first + num_frames]
 
@@ -58,7 +58,7 @@ def load_resident(dataset: Dataset, *, num_threads: int, verify: Verify) -> Resi
     frames = dataset.table.num_frames
     offsets = np.cumsum(frames) - frames
     samples = np.empty((int(frames.sum()), dataset.num_channels), _dtype(dataset))
-    damaged: dict[int, DamagedClipError] = {}
+    damaged: dict[int, str] = {}
 
     def load(row: int) -> None:
         try:
@@ -69,7 +69,7 @@ def load_resident(dataset: Dataset, *, num_threads: int, verify: Verify) -> Resi
                 if samples.dtype == np.int16:
                     clip = clip * np.float32(FULL_SCALE)  # exact: it was divided by this power of two
         except DamagedClipError as error:
-            damaged[row] = error
+            damaged[row] = str(error)
         else:
             np.copyto(samples[offsets[row] : offsets[row] + len(clip)], clip, casting="unsafe")
 
@@ -96,7 +96,7 @@ class DeviceDecoder:
         """Gather a batch; see :class:`tonearm.dataio.excerpts.Decoder`."""
         for row in excerpts.rows.tolist():
             if row in self._damaged:
-                raise self._damaged[row]
+                raise DamagedClipError(self._damaged[row], row)
         device = self._samples.device
         places = torch.from_numpy(np.stack([self._offsets[excerpts.rows] + excerpts.starts, excerpts.counts]))
         if device.type == "cuda":

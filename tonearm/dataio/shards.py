@@ -31,7 +31,6 @@ without tonearm::
 """
 
 import hashlib
-import mmap
 import re
 from dataclasses import dataclass
 from io import FileIO
@@ -53,6 +52,8 @@ SEAL_BYTES = 4096
 _READ_BYTES = 4 << 20
 SEAL_MARK = b"tonearm shard "  # what a shard of any format begins with
 _SEAL = re.compile(SEAL_MARK + rb"(\d{1,9}) (\d{1,15}) (\d{1,15}) (\d{1,15}) ([0-9a-f]{64})\n\0*")
+# what to do about a damaged or missing shard, the sentence that ends a message
+MADE_ANEW = "Run the `tonearm pack` or `append` that wrote it again: it is made anew."
 _LIBRARIES = ("tonearm", "soxr", "libsndfile", "hdf5")
 
 
@@ -95,20 +96,18 @@ def read_shard(path: Path) -> Shard:
             header, number = _read_header(file, path)
             audio, crc = file.get("audio"), file.get("crc32")
             if not isinstance(audio, h5py.Dataset) or not isinstance(crc, h5py.Dataset):
-                raise ShardError(f"{path}: /audio or /crc32 is missing. The shard is damaged; pack it again.")
+                raise ShardError(f"{path}: /audio or /crc32 is missing. {MADE_ANEW}")
             offset = audio.id.get_offset()
             if audio.dtype != CODECS[header.codec] or audio.ndim != 1 or offset is None:
                 raise ShardError(f"{path}: /audio is not the contiguous 1-D array that codec {header.codec!r} has.")
             nbytes = audio.size * audio.dtype.itemsize
             if (offset, nbytes) != sealed[:2]:
-                raise ShardError(
-                    f"{path}: /audio does not lie where the seal says. The shard is damaged; pack it again."
-                )
+                raise ShardError(f"{path}: /audio does not lie where the seal says. {MADE_ANEW}")
             if crc.shape != (num_blocks(nbytes),) or crc.dtype != np.uint32:
                 raise ShardError(f"{path}: /crc32 does not have one entry for each block of /audio.")
             clips = file.get("clips")
             if not isinstance(clips, h5py.Group):
-                raise ShardError(f"{path}: /clips is missing. The shard is damaged; pack it again.")
+                raise ShardError(f"{path}: /clips is missing. {MADE_ANEW}")
             table = read_columns(clips, where=str(path), shard=0, max_bytes=path.stat().st_size)
             check_columns(
                 table, where=str(path), codec=header.codec, sample_rate=header.sample_rate,
@@ -120,9 +119,9 @@ def read_shard(path: Path) -> Shard:
     except ShardError:
         raise
     except FileNotFoundError:
-        raise ShardError(f"{path}: no such file. Run tonearm pack again to complete the dataset.") from None
+        raise ShardError(f"{path}: no such file. {MADE_ANEW}") from None
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
-        raise ShardError(f"{path}: not a readable shard ({error}). Pack it again.") from error
+        raise ShardError(f"{path}: not a readable shard ({error}). {MADE_ANEW}") from error
 
 
 class Seal(NamedTuple):
@@ -156,9 +155,10 @@ def check_seal(path: Path) -> Seal:
         block = file.read(SEAL_BYTES)
     found = _SEAL.fullmatch(block)
     if found is None or len(block) != SEAL_BYTES:
+        foreign = "" if block.startswith(SEAL_MARK) or not block else "Delete it. "  # such a file is not written over
         raise ShardError(
-            f"{path}: not a tonearm shard: the seal in its first {SEAL_BYTES} bytes is missing or damaged. Delete it "
-            "and pack again."
+            f"{path}: not a tonearm shard: the seal in its first {SEAL_BYTES} bytes is missing or damaged. "
+            f"{foreign}{MADE_ANEW}"
         )
     if int(found[1]) != FORMAT_VERSION:
         raise ShardError(
@@ -168,11 +168,11 @@ def check_seal(path: Path) -> Seal:
     sealed = Seal(int(found[2]), int(found[3]), int(found[4]), found[5].decode())
     end, crc_end = sealed.audio_offset + sealed.audio_nbytes, sealed.crc_offset + 4 * num_blocks(sealed.audio_nbytes)
     if sealed.audio_offset < SEAL_BYTES or max(end, crc_end) > path.stat().st_size:
-        raise ShardError(f"{path}: cut short, /audio or /crc32 ends beyond the file. Delete it and pack again.")
+        raise ShardError(f"{path}: cut short, /audio or /crc32 ends beyond the file. {MADE_ANEW}")
     if sealed.crc_offset < end and crc_end > sealed.audio_offset:
-        raise ShardError(f"{path}: /crc32 lies within /audio. Delete it and pack again.")
+        raise ShardError(f"{path}: /crc32 lies within /audio. {MADE_ANEW}")
     if _metadata_sha256(path, sealed.audio_offset, sealed.audio_nbytes) != sealed.metadata_sha256:
-        raise ShardError(f"{path}: its metadata is not what was packed (SHA-256 differs). Delete it and pack again.")
+        raise ShardError(f"{path}: its metadata is not what was packed (SHA-256 differs). {MADE_ANEW}")
     return sealed
 
 
@@ -195,13 +195,6 @@ def _metadata_sha256(path: Path, audio_offset: int, audio_nbytes: int) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def map_audio(path: Path, audio_offset: int, audio_nbytes: int) -> Array:
-    """Map /audio read-only as bytes; pages are read when touched."""
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return np.frombuffer(mapped, np.uint8, count=audio_nbytes, offset=audio_offset)
 
 
 def block_crcs(audio: Array) -> Array:
@@ -238,7 +231,7 @@ def _fill(file: FileIO, buffer: Array) -> int:
     while done < len(view):
         count = file.readinto(view[done:])
         if not count:
-            raise ShardError(f"{file.name}: cut short, /audio ends beyond the file. Delete it and pack again.")
+            raise ShardError(f"{file.name}: cut short, /audio ends beyond the file. {MADE_ANEW}")
         done += count
     return done
 
@@ -262,7 +255,7 @@ def damaged_clips(shard: Shard) -> list[str]:
 def _read_header(file: h5py.File, path: Path) -> tuple[DatasetHeader, int]:
     attributes = file.attrs
     if attributes.get("format_version") != FORMAT_VERSION:
-        raise ShardError(f"{path}: the attribute format_version is not that of the seal. Delete it and pack again.")
+        raise ShardError(f"{path}: the attribute format_version is not that of the seal. {MADE_ANEW}")
 
     def text(key: str) -> str:
         return bytes(attributes[key]).decode()

@@ -68,9 +68,10 @@ def unpack_dataset(
     """Write every clip of a packed dataset to a file of its own, and ``labels.csv`` beside them.
 
     The table gives each file's clip id, labels, fold, split, group and subset: the layout ``csv`` packs it again, to
-    the same samples. A file is called like its clip, made harmless: see :mod:`tonearm.dataio.file_names`. A clip that
-    is damaged is left out and named; the others are written. ``labels.csv`` comes last: without it the unpack is not
-    complete.
+    the same samples. Classes are numbered by name then, so that a label may have another number than here. A file is
+    called like its clip, made harmless: see :mod:`tonearm.dataio.file_names`. A clip that is damaged is left out and
+    named; the others are written. ``labels.csv`` comes last: without it the unpack is not complete. One that was
+    interrupted is not taken up again: empty the folder first.
 
     Args:
         out: the packed dataset.
@@ -181,6 +182,8 @@ def _encode_as(samples: Array, sample_rate: int, container: str, subtype: str = 
 
 
 def _make_folder(folder: Path, out: Path) -> None:
+    if folder.is_file():
+        raise RequestError(f"{folder}: a file, not a folder. Give a folder for the files.")
     if folder.resolve().is_relative_to(out.resolve()):
         raise RequestError(f"{folder} lies in the packed dataset. Give a folder of its own for the files.")
     try:
@@ -189,8 +192,10 @@ def _make_folder(folder: Path, out: Path) -> None:
     except OSError as error:
         raise RequestError(f"{folder}: cannot use this folder ({error.strerror}). Give another one.") from error
     if held is not None:
-        raise RequestError(f"{folder} is not empty, it holds {held.name!r}. Give an empty folder, or one that is not "
-                           "there yet.")  # fmt: skip
+        raise RequestError(
+            f"{folder} is not empty, it holds {held.name!r}. Give an empty folder, or one that is not there yet. If an "
+            "interrupted unpack left it, empty or remove it first."
+        )
 
 
 def _write_table(folder: Path, written: list[tuple[str, Clip]], class_names: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from tonearm.dataio.index import check_size, read_index
 from tonearm.dataio.leaks import leaking_groups
 from tonearm.dataio.manifest import NO_FOLD
 from tonearm.dataio.rejects import read_rejects
-from tonearm.dataio.shards import damaged_clips, read_shard
+from tonearm.dataio.shards import MADE_ANEW, damaged_clips, read_shard
 from tonearm.errors import ShardError
 
 
@@ -154,7 +154,7 @@ def verify_dataset(root: str | Path, *, progress: Callable[[int, int], None] | N
             shard = read_shard(check_size(root, entry))
             index.check_shard(shard, number)
             if not np.array_equal(shard.table.clip_id, table.clip_id[table.shard == number]):
-                raise ShardError(f"{path}: its clips are not those of the index. Delete it and pack again.")
+                raise ShardError(f"{path}: its clips are not those of the index. Delete it. {MADE_ANEW}")
             damaged = damaged_clips(shard)
             problems += [f"{path}, clip {clip_id!r}: its bytes do not match their CRC-32." for clip_id in damaged]
         except ShardError as error:

@@ -23,7 +23,7 @@ from tonearm.training.checkpoint import LAST, Checkpoint, load_checkpoint, save_
 from tonearm.training.clock import StageClock
 from tonearm.training.evaluate import evaluate
 from tonearm.training.precision import resolve_precision
-from tonearm.training.split import hold_out
+from tonearm.training.split import check_one_label, hold_out
 from tonearm.training.step import TrainingStep
 
 CONFIG = "config.yaml"
@@ -88,6 +88,7 @@ def train(
     config = config.model_copy(update={"train": settings})
     _check_fits(dataset, config)
     training, held_out, words = hold_out(dataset, fold=fold, seed=settings.seed)
+    check_one_label(training, held_out)
     loader = training_loader(training, settings, device)
     held_out_loader = evaluation_loader(held_out, settings, device)
     step = TrainingStep(

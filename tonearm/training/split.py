@@ -41,6 +41,21 @@ def hold_out(dataset: Dataset, *, fold: int | None, seed: int) -> tuple[Dataset,
     return _random_tenth(dataset, seed)
 
 
+def check_one_label(*parts: Dataset) -> None:
+    """Refuse clips with several labels: the loss and the accuracy are those of classes that exclude each other.
+
+    Raises:
+        RequestError: a clip of ``parts`` has not exactly one label.
+    """
+    counts = np.concatenate([np.diff(part.table.label_indptr) for part in parts])
+    several = int((counts != 1).sum())
+    if several:
+        raise RequestError(
+            f"{parts[0].root}: {several} of {len(counts)} clips have several labels, but training takes one label a "
+            "clip so far. Give each clip one with `tonearm relabel`, or pack those that have one."
+        )
+
+
 def _random_tenth(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset, str]:
     """Hold out a tenth of the recordings: clips of one group stay together, a clip without a group is its own."""
     table = dataset.table

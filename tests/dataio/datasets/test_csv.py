@@ -64,6 +64,26 @@ def test_excerpts_of_a_file_in_two_folds_are_reported(tmp_path: Path) -> None:
     assert read(tmp_path, "path,label,start_seconds,end_seconds,fold", *rows).leaks() == ["a.wav"]
 
 
+def test_two_groups_do_not_hide_that_a_file_is_in_two_folds(tmp_path: Path) -> None:
+    rows = ("a.wav,dog,0,1,1,g", "a.wav,dog,1,2,2,h", "b.wav,dog,0,1,1,g")
+    assert read(tmp_path, "path,label,start_seconds,end_seconds,fold,group", *rows).leaks() == ["a.wav"]
+
+
+@pytest.mark.parametrize("again", ["./x/a.wav", "x//a.wav", "x/./a.wav", ".//x/a.wav"])
+def test_one_file_in_two_spellings_is_one_recording(tmp_path: Path, again: str) -> None:
+    manifest = read(tmp_path, "path,label,start_seconds,fold", "x/a.wav,dog,0,1", f"{again},dog,1,2")
+    assert [(clip.clip_id, clip.path, clip.group) for clip in manifest.clips] == [
+        ("x/a.wav#0-", "x/a.wav", "x/a.wav"),
+        ("x/a.wav#1-", "x/a.wav", "x/a.wav"),
+    ]
+    assert manifest.leaks() == ["x/a.wav"]
+
+
+def test_folds_as_a_column_with_gaps_is_written(tmp_path: Path) -> None:
+    manifest = read(tmp_path, "path,label,fold", "a.wav,dog,0.0", "b.wav,dog,", "c.wav,dog,2.0")
+    assert [clip.fold for clip in manifest.clips] == [0, -1, 2]
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(SECONDS, SECONDS), min_size=2, max_size=6, unique=True))
 def test_different_excerpts_never_share_an_id(
@@ -96,8 +116,11 @@ def test_excerpts_are_packed_as_clips_of_their_own(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("file,label\na.wav,dog", "missing: path"),
-        ("path,class\na.wav,dog", "exactly one of the columns label and labels; found: path, class"),
-        ("path,label,labels\na.wav,dog,dog", "exactly one of the columns label and labels; found: path, label, labels"),
+        ("path;label\na.wav;dog", r"the columns path, and label or labels; missing: path, label or labels; found: "
+         r"path;label. Separate cells by commas.$"),
+        ("Path,Label\na.wav,dog", r"found: Path, Label. Call the column 'Path' 'path', 'Label' 'label'.$"),
+        ("path,class\na.wav,dog", r"missing: label or labels; found: path, class.$"),
+        ("path,label,labels\na.wav,dog,dog", "it has both columns label and labels. Keep one of them"),
         ("path,label\na.wav,", "line 2: the column 'label' is empty"),
         ("path,labels\na.wav,dog\nb.wav,", "line 3: the column 'labels' is empty"),
         ('path,labels\na.wav,"dog,,cat"', "line 2: the column 'labels' must be labels with commas between them"),
@@ -106,16 +129,25 @@ def test_excerpts_are_packed_as_clips_of_their_own(tmp_path: Path) -> None:
         ("path,label,Fold\na.wav,dog,1", "there is a column 'Fold'; call it 'fold'"),
         ("path,label,start,end\na.wav,dog,1,2", "there is a column 'start'; call it 'start_seconds'"),
         ("path,label,fold\na.wav,dog,x", "line 2: the column 'fold' must be an integer, got 'x'"),
-        ("path,label,fold\na.wav,dog,-2", "line 2: the column 'fold' must be at least -1, got -2"),
+        ("path,label,fold\na.wav,dog,1.5", "line 2: the column 'fold' must be an integer, got '1.5'"),
+        ("path,label,fold\na.wav,dog,-1", "line 2: the column 'fold' must be 0 to 2147483647, got -1. Leave the cell "
+         "empty for a clip without a fold"),
         ("path,label,split\na.wav,dog,dev", "line 2: the split is 'dev', allowed are train, val, test"),
         ("path,label,end_seconds\na.wav,dog,ten", "line 2: the column 'end_seconds' must be a number from 0 up"),
         ("path,label,start_seconds,end_seconds\na.wav,dog,5,5", "line 2: end_seconds must be more than start_seconds"),
-        ("path,label\na.wav,dog\na.wav,cat", r"line 3: the clip 'a.wav#0-' is there already, in line 2"),
+        ("path,label\na.wav,dog\na.wav,cat", "line 3: the same excerpt of 'a.wav' is there already, in line 2"),
+        ("path,label\na.wav,dog\n./a.wav,cat", "line 3: the same excerpt of 'a.wav' is there already, in line 2"),
+        ("path,label,clip_id\na.wav,dog,b.wav\nb.wav,cat,", "line 3: the clip 'b.wav' is there already, in line 2"),
         ("path,label,clip_id\na.wav,dog,x\nb.wav,cat,x", "line 3: the clip 'x' is there already, in line 2"),
-        ("path,label\n../a.wav,dog", "not a path inside the dataset"),
-        ("path,label\n/a.wav,dog", "not a path inside the dataset"),
+        ("path,label\na.wav,dog\n../a.wav,dog", "mine.csv, line 3: the column 'path' must be the path of a file below "
+         "the table's folder, with forward slashes and without '..', got '../a.wav'"),
+        ("path,label\na/../../b.wav,dog", "line 2: the column 'path' must be the path of a file"),
+        ("path,label\n/a.wav,dog", "line 2: the column 'path' must be the path of a file"),
+        ("path,label\na\\b.wav,dog", "line 2: the column 'path' must be the path of a file"),
+        ("path,label\n.,dog", "line 2: the column 'path' must be the path of a file"),
+        ("path,label\na/,dog", "line 2: the column 'path' must be the path of a file"),
     ],
-)
+)  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
         read(tmp_path, text)

@@ -65,7 +65,9 @@ def test_spaces_after_commas_comments_and_empty_lines_do_not_matter(tmp_path: Pa
     [
         ("", "missing: a; found: nothing"),
         ("b\n1\n", "missing: a; found: b"),
-        ("a;b\n1;2\n", "missing: a; found: a;b"),
+        ("a;b\n1;2\n", r"missing: a; found: a;b. Separate cells by commas.$"),
+        ("a\tb\n1\t2\n", r"Separate cells by commas.$"),
+        ("A ,b\n1,2\n", r"missing: a; found: A, b. Call the column 'A' 'a'.$"),
         ("a,b,a\n1,2,3\n", "the column 'a' is there twice"),
         ("a,b\n", "no rows below its header"),
         ("a,b\n1,2\n,2\n", "line 3: the column 'a' is empty"),
@@ -86,11 +88,11 @@ def test_a_table_that_is_not_right_says_where(tmp_path: Path, text: str, message
 
 def test_numbers_names_and_labels_in_cells() -> None:
     where = {"column": "c", "path": Path("t.csv"), "line": 7}
-    assert integer("12", **where, low=0) == 12
+    assert integer("12", **where, low=0) == integer("12.0", **where, low=0) == 12
     assert number("1.5", **where) == 1.5
     assert file_name("-a..b.wav", **where) == "-a..b.wav"
     assert label_list(" Bark, Slam,Bark", **where) == ("Bark", "Slam")
-    for text in ("1.5", "one", ""):
+    for text in ("1.5", "1.00", "1.0.0", ".0", "1.", "1e3", "nan", "inf", "one", ""):
         with pytest.raises(ManifestError, match=f"t.csv, line 7: the column 'c' must be an integer, got '{text}'"):
             integer(text, **where)
     with pytest.raises(ManifestError, match="must be 1 to 10, got 11"):

@@ -4,7 +4,7 @@ Set up as its documentation advises: the pipeline's stages run concurrently in o
 input. Settings: ``threads``; ``decoder``: "load_audio" (FFmpeg, any format) or "load_wav" (reads the header and views
 the samples); ``stage``, what a task is: "clip" (decode clips concurrently, then gather batches) or "batch" (each task
 decodes a whole batch into its tensor). FFmpeg is told the format and probes next to nothing: left to itself it spends
-20 ms on guessing what a WAV may hold.
+most of its time on guessing what a WAV may hold.
 
 spdl-io brings no FFmpeg, and pip installs none but the one inside PyAV, under names of its own: the process starts
 itself again with links to those where the loader looks.

@@ -1,9 +1,9 @@
 """A table of one's own: a CSV with the columns ``path`` and ``label``, and others if wanted.
 
 ========================================  ============================================================================
-``path``                                  relative to the folder that the table lies in
+``path``                                  relative to the folder that the table lies in, with forward slashes
 ``label`` or ``labels``                   one class, or several with commas between them in one quoted cell
-``fold``                                  a number
+``fold``                                  0 or more; empty for none
 ``split``                                 train, val or test
 ``group``                                 clips of one recording share it; clips of one file do so anyway
 ``subset``                                which part of a dataset that was collected in several ways
@@ -15,16 +15,19 @@
 from collections import Counter
 from pathlib import Path
 
-from tonearm.dataio.datasets.tables import integer, label_list, number, read_rows
-from tonearm.dataio.manifest import NO_FOLD, SPLITS, Clip, Manifest
+from tonearm.dataio.datasets.tables import fold_number, inner_path, label_list, number, read_rows
+from tonearm.dataio.manifest import SPLITS, Clip, Manifest
 from tonearm.errors import ManifestError
 
-_OPTIONAL = ("label", "labels", "fold", "split", "group", "subset", "start_seconds", "end_seconds", "clip_id")
+_LABELS = ("label", "labels")
+_OPTIONAL = ("fold", "split", "group", "subset", "start_seconds", "end_seconds", "clip_id")
 
 
 def read_csv(table: Path) -> Manifest:
     """Read a CSV of clips, in its order; classes are sorted by name."""
-    rows = list(read_rows(table, columns=("path",), optional=_OPTIONAL))
+    rows = list(read_rows(table, columns=("path",), one_of=_LABELS, optional=_OPTIONAL))
+    for line, row in rows:
+        row["path"] = inner_path(row["path"], column="path", path=table, line=line)
     labels = _read_labels(table, rows)
     class_names = tuple(sorted({name for names in labels for name in names}))
     position = {name: index for index, name in enumerate(class_names)}
@@ -32,26 +35,28 @@ def read_csv(table: Path) -> Manifest:
     # Of several excerpts of a file, one may name the group: a random split must not part the others from it.
     group_of = {row["path"]: row["path"] for _, row in rows if num_rows[row["path"]] > 1}
     group_of |= {row["path"]: row["group"] for _, row in reversed(rows) if row.get("group")}
-    line_of: dict[str, int] = {}
+    first_of: dict[str, tuple[int, tuple[str, float, float | None]]] = {}  # line and excerpt of each clip id
     clips = []
     for (line, row), names in zip(rows, labels, strict=True):
         path, split = row["path"], row.get("split", "")
         start, end = _read_excerpt(table, line, row)
         clip_id = row.get("clip_id") or (_excerpt_id(path, start, end) if num_rows[path] > 1 else path)
-        if line_of.setdefault(clip_id, line) != line:
+        first_line, excerpt = first_of.setdefault(clip_id, (line, (path, start, end)))
+        if first_line != line:
+            made_up = not row.get("clip_id") and excerpt == (path, start, end)
+            what = f"the same excerpt of {path!r}" if made_up else f"the clip {clip_id!r}"
             raise ManifestError(
-                f"{table}, line {line}: the clip {clip_id!r} is there already, in line {line_of[clip_id]}. Take one "
-                "out, or tell them apart in a column clip_id."
+                f"{table}, line {line}: {what} is there already, in line {first_line}. Take one out, or tell them "
+                "apart in a column clip_id."
             )
         if split not in ("", *SPLITS):
             raise ManifestError(f"{table}, line {line}: the split is {split!r}, allowed are {', '.join(SPLITS)}.")
-        fold = row.get("fold")
         clips.append(
             Clip(
                 clip_id=clip_id,
                 path=path,
                 labels=tuple(sorted(position[name] for name in names)),
-                fold=integer(fold, column="fold", path=table, line=line, low=NO_FOLD) if fold else NO_FOLD,
+                fold=fold_number(row.get("fold", ""), path=table, line=line),
                 split=split,
                 group=row.get("group") or group_of.get(path, ""),
                 subset=row.get("subset", ""),
@@ -63,13 +68,7 @@ def read_csv(table: Path) -> Manifest:
 
 
 def _read_labels(table: Path, rows: list[tuple[int, dict[str, str]]]) -> list[tuple[str, ...]]:
-    there = [column for column in ("label", "labels") if column in rows[0][1]]
-    if len(there) != 1:
-        raise ManifestError(
-            f"{table}: its first line must name exactly one of the columns label and labels; found: "
-            f"{', '.join(rows[0][1])}."
-        )
-    column = there[0]
+    column = next(column for column in _LABELS if column in rows[0][1])
     labels = []
     for line, row in rows:
         if not row[column]:
