@@ -1,5 +1,6 @@
 import mmap
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def test_a_file_leaves_the_cache_and_comes_back_when_it_is_read(file: Path) -> N
     assert resident_bytes(file) == SIZE
 
 
-def test_a_mapped_file_that_stays_is_named(file: Path) -> None:
+def test_a_mapped_file_that_stays_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_cache, "DROP_ATTEMPTS", 2)
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert len(bytes(mapped)) == SIZE  # touches every page
         with pytest.raises(
@@ -39,6 +41,17 @@ def test_a_mapped_file_that_stays_is_named(file: Path) -> None:
         ):
             drop([file])
     drop([file])
+
+
+def test_a_process_that_is_just_ending_is_waited_for(file: Path) -> None:
+    with file.open("rb") as opened:
+        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    assert len(bytes(mapped)) == SIZE
+    timer = threading.Timer(0.4, mapped.close)
+    timer.start()
+    drop([file])
+    assert resident_bytes(file) == 0
+    timer.join()
 
 
 def test_a_file_system_where_nothing_leaves_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
