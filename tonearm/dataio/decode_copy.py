@@ -145,7 +145,7 @@ class BufferPool:
         """An array of ``shape`` with undefined contents; a shorter batch gets the beginning of a longer one's."""
         with self._lock:
             free, taken = [], []
-            for place in range(len(self._arrays)):
+            for place in range(len(self._arrays)):  # enumerate would hold a reference of its own
                 array = self._arrays[place]
                 fits = array.shape[1:] == shape[1:] and len(array) >= shape[0]
                 if sys.getrefcount(array) > _UNUSED:

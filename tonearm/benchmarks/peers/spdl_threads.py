@@ -3,8 +3,8 @@
 Set up as its documentation advises: the pipeline's stages run concurrently in one thread pool, in the order of the
 input. Settings: ``threads``; ``decoder``: "load_audio" (FFmpeg, any format) or "load_wav" (reads the header and views
 the samples); ``stage``, what a task is: "clip" (decode clips concurrently, then gather batches) or "batch" (each task
-decodes a whole batch into its tensor). FFmpeg is told the format and probes next to nothing: left to itself it spends
-most of its time on guessing what a WAV may hold.
+decodes a whole batch into its tensor). FFmpeg is told the format and probes next to nothing: left to itself it reads
+ahead to guess what a WAV may hold.
 
 spdl-io brings no FFmpeg, and pip installs none but the one inside PyAV, under names of its own: the process starts
 itself again with links to those where the loader looks.
