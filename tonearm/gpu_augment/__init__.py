@@ -26,8 +26,10 @@ This package imports torch, numpy and tonearm's own errors and batch, nothing el
 from tonearm.gpu_augment.clip_effect import ClipEffect
 from tonearm.gpu_augment.core import Augmentation, Augmented, Chain
 from tonearm.gpu_augment.params import Params
-from tonearm.gpu_augment.transforms import Noise, Reverb, TimeShiftStretch
-from tonearm.gpu_augment.transforms_specgram import DropBlock, FrequencyMasking, TimeMasking
+from tonearm.gpu_augment.transforms.noise import Noise
+from tonearm.gpu_augment.transforms.room import Reverb
+from tonearm.gpu_augment.transforms.specgram import DropBlock, FrequencyMasking, TimeMasking
+from tonearm.gpu_augment.transforms.time import TimeShiftStretch
 
 __all__ = [
     "Augmentation",
