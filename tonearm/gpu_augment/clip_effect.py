@@ -62,7 +62,7 @@ class ClipEffect(Augmentation):
         if count == 0:
             return batch
         clip_bytes = waveform[0].numel() * waveform.element_size()
-        block = blocks.items_per_block(count, waveform.device, item_bytes=clip_bytes, block_bytes=blocks.CLIPS_BYTES)
+        block = blocks.items_per_block(count, waveform, item_bytes=clip_bytes, block_bytes=blocks.CLIPS_BYTES)
         if block == count:
             self._touch(batch, step)
         else:

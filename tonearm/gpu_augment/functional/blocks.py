@@ -11,8 +11,13 @@ POSITIONS_BYTES = 1 << 20  # of float64 sample positions
 ALWAYS_WHOLE = False  # a test that wants a CPU to go the GPU's way sets this
 
 
-def items_per_block(num_items: int, device: torch.device, *, item_bytes: int, block_bytes: int) -> int:
+def on_cpu(tensor: torch.Tensor) -> bool:
+    """Whether the host may look at values and go clip by clip: on a CPU, unless the work is being compiled."""
+    return tensor.device.type == "cpu" and not ALWAYS_WHOLE and not torch.compiler.is_compiling()
+
+
+def items_per_block(num_items: int, tensor: torch.Tensor, *, item_bytes: int, block_bytes: int) -> int:
     """How many of ``num_items`` to work on at a time, at least 1: on a CPU what ``block_bytes`` hold, else all."""
-    if device.type != "cpu" or ALWAYS_WHOLE or torch.compiler.is_compiling():
+    if not on_cpu(tensor):
         return num_items
     return min(num_items, max(1, block_bytes // max(1, item_bytes)))

@@ -98,7 +98,7 @@ def time_shift_stretch(waveform: Tensor, *, cut_out: Tensor, cut_in: Tensor, len
         end = cut_out.new_full((batch, 1), num_samples, dtype=torch.float64)
     else:
         end = lengths[:, None].clamp(1, num_samples).double()
-    block = blocks.items_per_block(num_samples, clean.device, item_bytes=8 * batch, block_bytes=blocks.POSITIONS_BYTES)
+    block = blocks.items_per_block(num_samples, clean, item_bytes=8 * batch, block_bytes=blocks.POSITIONS_BYTES)
     parts = []
     for begin in range(0, num_samples, block):
         time = torch.arange(begin, min(begin + block, num_samples), dtype=torch.float64, device=waveform.device)
