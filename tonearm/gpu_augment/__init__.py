@@ -24,8 +24,11 @@ This package imports torch, numpy and tonearm's own errors and batch, nothing el
 """
 
 from tonearm.gpu_augment.clip_effect import ClipEffect
-from tonearm.gpu_augment.core import Augmentation, Augmented, Chain
+from tonearm.gpu_augment.compose import Chain, OneOf, SomeOf
+from tonearm.gpu_augment.core import Augmentation, Augmented
+from tonearm.gpu_augment.pair_effect import PairEffect
 from tonearm.gpu_augment.params import Params
+from tonearm.gpu_augment.transforms.crop import Crop
 from tonearm.gpu_augment.transforms.noise import Noise
 from tonearm.gpu_augment.transforms.room import Reverb
 from tonearm.gpu_augment.transforms.specgram import DropBlock, FrequencyMasking, TimeMasking
@@ -36,11 +39,15 @@ __all__ = [
     "Augmented",
     "Chain",
     "ClipEffect",
+    "Crop",
     "DropBlock",
     "FrequencyMasking",
     "Noise",
+    "OneOf",
+    "PairEffect",
     "Params",
     "Reverb",
+    "SomeOf",
     "TimeMasking",
     "TimeShiftStretch",
 ]

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ class ClipEffect(Augmentation):
 
     A subclass says how many numbers it draws (``num_parameter_draws``), what parameters these make
     (``parameters_from``) and what they do (``effect``). Only the clips that are on reach ``effect``; the others stay
-    bit-identical.
+    bit-identical. One that makes clips shorter or longer says so (``changes_lengths``, ``lengths_after``).
 
     Args:
         p: probability of a clip to be touched, independently of the others.
@@ -30,6 +29,7 @@ class ClipEffect(Augmentation):
     """
 
     num_parameter_draws: int
+    changes_lengths = False
 
     def __init__(self, p: float, generator: torch.Generator | None) -> None:
         super().__init__(generator)
@@ -47,36 +47,70 @@ class ClipEffect(Augmentation):
 
     @abstractmethod
     def effect(self, clips: Tensor, parameters: Tensor, lengths: Tensor | None) -> Tensor:
-        """The changed clips, from (n, channel, …) clips and their (n, parameters) float64, all on one device."""
+        """The changed clips, from (n, channel, …) clips and their (n, parameters) float64, all on one device.
+
+        ``clips`` may be a part of the batch itself: they are read, not written to.
+        """
+
+    def lengths_after(self, parameters: Tensor, lengths: Tensor) -> Tensor:
+        """(n,) valid samples that the clips come out with, no more than the batch is wide, if they change."""
+        raise NotImplementedError(f"{type(self).__name__} changes lengths, but does not say to what.")
 
     def _check_layout(self, waveform: Tensor) -> None:
         check_waveform(waveform)
 
-    def _steps(self, uniforms: Tensor, gather_sizes: Sequence[int] | None) -> list[Step]:
-        on = uniforms[:, 0] < self.p if self.training else torch.zeros(len(uniforms), dtype=torch.bool)
-        return [Step.choose(type(self).__name__, on, self.parameters_from(uniforms[:, 1:]), gather_sizes)]
+    def _rows_from(self, uniforms: Tensor) -> Tensor:
+        return self.parameters_from(uniforms)
 
-    def _run(self, batch: Augmented, steps: Iterator[Step]) -> Augmented:
-        step, waveform = next(steps), batch.waveform
-        count = len(step.clips)
-        if count == 0:
+    def _steps(self, uniforms: Tensor, allowed: Tensor, gather_sizes: Sequence[int] | None) -> list[Step]:
+        on = allowed & (uniforms[:, 0] < self.p) if self.training else torch.zeros_like(allowed)
+        return [Step.choose(type(self).__name__, on, self._rows_from(uniforms[:, 1:]), gather_sizes)]
+
+    def _run(self, batch: Augmented, steps: Iterator[Step], *, given: Tensor) -> Augmented:
+        step = next(steps)
+        if len(step.clips) == 0:
             return batch
-        clip_bytes = waveform[0].numel() * waveform.element_size()
-        block = blocks.items_per_block(count, waveform, item_bytes=clip_bytes, block_bytes=blocks.CLIPS_BYTES)
-        if block == count:
-            self._touch(batch, step)
-        else:
-            for begin in range(0, count, block):
-                part = slice(begin, begin + block)
-                self._touch(batch, replace(step, clips=step.clips[part], rows=step.rows[part]))
-        return batch
+        waveform = batch.waveform.clone() if batch.waveform is given else batch.waveform
+        for part in parts(step, waveform):
+            clips, gathered = gather(waveform, part)
+            own_lengths = None if batch.lengths is None else batch.lengths.index_select(0, part.clips)
+            changed = where_on(part, self.effect(clips, part.rows[:, 1:], own_lengths), clips)
+            if gathered:
+                waveform.index_copy_(0, part.clips, changed)
+            else:
+                clips.copy_(changed)
+        lengths = batch.lengths
+        if self.changes_lengths:
+            if lengths is None:
+                lengths = torch.full((len(waveform),), waveform.shape[-1], device=waveform.device)
+            before = lengths.index_select(0, step.clips)
+            after = where_on(step, self.lengths_after(step.rows[:, 1:], before), before)
+            lengths = lengths.index_copy(0, step.clips, after.to(lengths.dtype))
+        return Augmented(waveform, lengths, batch.targets)
 
-    def _touch(self, batch: Augmented, step: Step) -> None:
-        """Gather, change, and write back into the batch."""
-        clips = batch.waveform.index_select(0, step.clips)
-        lengths = None if batch.lengths is None else batch.lengths.index_select(0, step.clips)
-        changed = self.effect(clips, step.rows[:, 1:], lengths)
-        if step.padded:
-            on = step.rows[:, 0].bool().view(-1, *[1] * (clips.dim() - 1))
-            changed = torch.where(on, changed, clips)
-        batch.waveform.index_copy_(0, step.clips, changed)
+
+def parts(step: Step, waveform: Tensor) -> Iterator[Step]:
+    """The step in pieces that go through at a time: on a CPU what fits its caches, else all of it."""
+    count, clip_bytes = len(step.clips), waveform[0].numel() * waveform.element_size()
+    block = blocks.items_per_block(count, waveform, item_bytes=clip_bytes, block_bytes=blocks.CLIPS_BYTES)
+    if block == count:
+        yield step
+        return
+    for begin in range(0, count, block):
+        yield step.part(begin, begin + block)
+
+
+def gather(waveform: Tensor, step: Step) -> tuple[Tensor, bool]:
+    """The clips that a step touches, and whether they are a copy; neighbours in a batch on a CPU need none."""
+    if blocks.on_cpu(waveform) and not waveform.requires_grad and not step.padded:
+        first, last = int(step.clips[0]), int(step.clips[-1])
+        if last - first == len(step.clips) - 1:  # they ascend
+            return waveform[first : last + 1], False
+    return waveform.index_select(0, step.clips), True
+
+
+def where_on(step: Step, changed: Tensor, before: Tensor) -> Tensor:
+    """What came out, or, for clips that only fill the set up to a fixed size, what went in."""
+    if not step.padded:
+        return changed
+    return torch.where(step.rows[:, 0].bool().view(-1, *[1] * (before.dim() - 1)), changed, before)

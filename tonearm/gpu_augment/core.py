@@ -7,7 +7,8 @@ without a look back at the host; ``forward`` is one after the other. See docs/de
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Self, cast, overload
+from inspect import signature
+from typing import Any, NamedTuple, Self, overload
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class Augmentation(nn.Module, ABC):
     Args:
         generator: a CPU generator to draw from. None: one of its own, seeded by the operating system. Either way its
             state is in ``state_dict()``, so that a resumed run goes on with the same stream. A member of a
-            :class:`Chain` draws from the chain's instead.
+            :class:`~tonearm.gpu_augment.Chain` draws from the chain's instead.
 
     Raises:
         RequestError: the generator is none, or not on the CPU.
@@ -66,22 +67,41 @@ class Augmentation(nn.Module, ABC):
         """The names that the steps it samples carry; a composition gives its members'."""
         return [type(self).__name__]
 
+    def _keeps_shape(self) -> bool:
+        """Whether a batch comes out as large as it went in."""
+        return True
+
     @property
     @abstractmethod
     def num_draws(self) -> int:
         """Uniform numbers a clip needs: always as many, so that its row depends on nothing but its place."""
 
     @abstractmethod
-    def _steps(self, uniforms: Tensor, gather_sizes: Sequence[int] | None) -> list[Step]:
-        """From (batch, num_draws) float64 in [0, 1) to what is to be done, on the CPU."""
+    def _steps(self, uniforms: Tensor, allowed: Tensor, gather_sizes: Sequence[int] | None) -> list[Step]:
+        """From (batch, num_draws) float64 in [0, 1) to what is to be done, on the CPU.
+
+        ``allowed`` is (batch,) bool: the clips that a composition leaves to this augmentation.
+        """
 
     @abstractmethod
     def _check_layout(self, waveform: Tensor) -> None:
         """Raise ShapeError for a batch that is not of the kind one takes."""
 
     @abstractmethod
-    def _run(self, batch: Augmented, steps: Iterator[Step]) -> Augmented:
-        """Take one's own steps off the iterator and do them. If they touch a clip, batch.waveform may be written to."""
+    def _run(self, batch: Augmented, steps: Iterator[Step], *, given: Tensor) -> Augmented:
+        """Take one's own steps off the iterator and do them.
+
+        ``given`` is the caller's waveform, which must stay as it is; any other that comes along may be written to.
+        """
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """What it was made with, by name, but for the generator: each argument is kept under its own name."""
+        return {name: getattr(self, name) for name in signature(type(self)).parameters if name != "generator"}
+
+    def extra_repr(self) -> str:
+        """The arguments, for print; what is a module itself is printed below."""
+        arguments = self.constructor_arguments().items()
+        return ", ".join(f"{name}={value!r}" for name, value in arguments if not isinstance(value, nn.Module))
 
     def sample(
         self,
@@ -117,7 +137,8 @@ class Augmentation(nn.Module, ABC):
             gather_sizes = eighths(batch_size)
         generator = self.generator if generator is None else generator
         uniforms = torch.rand(batch_size, self.num_draws, dtype=torch.float64, generator=generator)
-        return Params(batch_size, num_samples, tuple(self._steps(uniforms, gather_sizes))).to(device)
+        allowed = torch.ones(batch_size, dtype=torch.bool)
+        return Params(batch_size, num_samples, tuple(self._steps(uniforms, allowed, gather_sizes))).to(device)
 
     @overload
     def apply(self, waveform: Tensor, params: Params) -> Tensor: ...
@@ -150,15 +171,14 @@ class Augmentation(nn.Module, ABC):
             ShapeError: waveform, lengths and params do not fit each other, or another augmentation drew the params.
             RequestError: no params were given.
         """
-        if not isinstance(waveform, Tensor):
+        if isinstance(waveform, nn.Module) or (callable(waveform) and not isinstance(waveform, Tensor)):
             return super().apply(waveform)
+        _check_is_tensor(waveform)
         if params is None:
             raise RequestError("params: got None, may be what sample(batch_size, num_samples) returned.")
         self._check_layout(waveform)
-        _check_fit(waveform, params, lengths, effects=self._effects_in_order())
-        if any(len(step.clips) > 0 for step in params.steps):
-            waveform = waveform.clone()
-        batch = self._run(Augmented(waveform, lengths, targets), iter(params.steps))
+        _check_fit(waveform, params, lengths, targets, effects=self._effects_in_order())
+        batch = self._run(Augmented(waveform, lengths, targets), iter(params.steps), given=waveform)
         return batch.waveform if lengths is None and targets is None else batch
 
     def forward(
@@ -173,6 +193,7 @@ class Augmentation(nn.Module, ABC):
             return replace(batch, waveform=new.waveform, lengths=new.lengths, targets=new.targets)
         if not self.training:
             return waveform if lengths is None and targets is None else Augmented(waveform, lengths, targets)
+        _check_is_tensor(waveform)
         self._check_layout(waveform)
         params = self.sample(waveform.shape[0], waveform.shape[-1], device=waveform.device)
         return self.apply(waveform, params, lengths, targets)
@@ -187,7 +208,17 @@ class Augmentation(nn.Module, ABC):
             self.generator.set_state(state.cpu())
 
 
-def _check_fit(waveform: Tensor, params: Params, lengths: Tensor | None, *, effects: list[str]) -> None:
+def _check_is_tensor(waveform: object) -> None:
+    if not isinstance(waveform, Tensor):
+        raise ShapeError(
+            f"waveform: got a {type(waveform).__name__}, must be a torch.Tensor. "
+            f"Convert a NumPy array with torch.from_numpy."
+        )
+
+
+def _check_fit(
+    waveform: Tensor, params: Params, lengths: Tensor | None, targets: Tensor | None, *, effects: list[str]
+) -> None:
     drawn_for = [step.effect for step in params.steps]
     if drawn_for != effects:
         raise ShapeError(
@@ -210,60 +241,8 @@ def _check_fit(waveform: Tensor, params: Params, lengths: Tensor | None, *, effe
             f"lengths: got {tuple(lengths.shape)} on {lengths.device}, must be ({batch_size},) on "
             f"{waveform.device}, one a clip."
         )
-
-
-class Chain(Augmentation):
-    """One augmentation after the other, all drawn from one generator and sent to the device in one copy.
-
-    The members' own generators, also such as were given to them, are neither used nor saved: give one to the chain. A
-    member in ``eval()`` mode is passed over.
-
-    Args:
-        effects: augmentations, chains among them, in the order in which they run.
-        generator: see :class:`Augmentation`.
-
-    Raises:
-        RequestError: a member is no augmentation.
-
-    Example:
-        >>> from tonearm.gpu_augment import Chain, Noise, TimeShiftStretch
-        >>> chain = Chain([TimeShiftStretch(p=0.5), Noise(p=0.3)])
-        >>> chain(torch.zeros(8, 1, 44_100)).shape
-        torch.Size([8, 1, 44100])
-    """
-
-    def __init__(self, effects: Sequence[Augmentation], *, generator: torch.Generator | None = None) -> None:
-        super().__init__(generator)
-        for effect in effects:
-            if not isinstance(effect, Augmentation):
-                raise RequestError(f"effects: got a {type(effect).__name__}, may be augmentations of this package.")
-            effect._in_a_chain = True
-        self.effects = nn.ModuleList(effects)
-
-    @property
-    def num_draws(self) -> int:
-        """Those of all members."""
-        return sum(effect.num_draws for effect in self._members())
-
-    def _members(self) -> list[Augmentation]:
-        return cast("list[Augmentation]", list(self.effects))  # __init__ lets nothing else in
-
-    def _effects_in_order(self) -> list[str]:
-        return [name for effect in self._members() for name in effect._effects_in_order()]
-
-    def _steps(self, uniforms: Tensor, gather_sizes: Sequence[int] | None) -> list[Step]:
-        draws = torch.split(uniforms, [effect.num_draws for effect in self._members()], dim=1)
-        return [
-            step
-            for effect, own in zip(self._members(), draws, strict=True)
-            for step in effect._steps(own, gather_sizes)
-        ]
-
-    def _check_layout(self, waveform: Tensor) -> None:
-        for effect in self._members():
-            effect._check_layout(waveform)
-
-    def _run(self, batch: Augmented, steps: Iterator[Step]) -> Augmented:
-        for effect in self._members():
-            batch = effect._run(batch, steps)
-        return batch
+    if targets is not None and (targets.shape[:1] != (batch_size,) or targets.device != waveform.device):
+        raise ShapeError(
+            f"targets: got {tuple(targets.shape)} on {targets.device}, must be ({batch_size}, classes) on "
+            f"{waveform.device}, a row a clip."
+        )

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from tonearm.errors import ShapeError
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -41,6 +43,10 @@ class Step:
             clips = torch.cat([clips, (~on).nonzero().squeeze(1)[: wanted - len(clips)]])
         rows = torch.cat([on[:, None].double(), parameters], dim=1)
         return cls(effect=effect, clips=clips, rows=rows[clips], padded=gather_sizes is not None)
+
+    def part(self, begin: int, end: int) -> "Step":
+        """The same for some of the clips."""
+        return replace(self, clips=self.clips[begin:end], rows=self.rows[begin:end])
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +86,23 @@ class Params:
             for step, clips, rows in zip(self.steps, parts[0::2], parts[1::2], strict=True)
         )
         return Params(self.batch_size, self.num_samples, steps)
+
+    def copy_(self, other: "Params") -> None:
+        """Take over what another draw says, into the same memory: what a captured CUDA graph will read next time.
+
+        Raises:
+            ShapeError: the other was drawn for another batch or augmentation, or gathers other numbers of clips. Draw
+                both with the same ``gather_sizes`` of one size.
+        """
+        sizes, others = ([(step.effect, tuple(step.rows.shape)) for step in params.steps] for params in (self, other))
+        if (self.batch_size, self.num_samples, sizes) != (other.batch_size, other.num_samples, others):
+            raise ShapeError(
+                f"params: got {other}, may be like {self}: of the same augmentation and batch, and with as many clips "
+                f"gathered, as sample(..., gather_sizes=({self.batch_size},)) always has it."
+            )
+        for mine, theirs in zip(self.steps, other.to(self.device).steps, strict=True):
+            mine.clips.copy_(theirs.clips)
+            mine.rows.copy_(theirs.rows)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{step.effect} {len(step.clips)}" for step in self.steps)
