@@ -10,7 +10,7 @@ endif
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-$(EXTRAS)
 
-.PHONY: install demo test lint types check clean
+.PHONY: install demo test lint types check docs clean
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml
@@ -32,6 +32,11 @@ types: install
 	$(BIN)/mypy
 
 check: lint types test
+
+# docs/augmentations.md and its pictures, of the docstrings and the effects
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
+	$(BIN)/python -m docs.make_augmentations
 
 clean:
 	rm -rf $(VENV) build *.egg-info

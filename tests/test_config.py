@@ -1,4 +1,3 @@
-import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tonearm import gpu_augment
-from tonearm.config import Config, SpecgramEffect, WaveformEffect, dump_config, load_config
+from tonearm.config import Config, dump_config, load_config
 from tonearm.errors import ConfigError
 from tonearm.strict_model import check
 
@@ -44,7 +42,7 @@ def test_effects_keep_their_order_and_may_repeat(write: Any) -> None:
     text = SMALL + "augmentation: {waveform: [{noise: {p: 1e-1}}, {time_shift_stretch: {}}, {noise: {p: 1}}]}"
     waveform = load_config(write(text)).augmentation.waveform
     assert [effect.name for effect in waveform] == ["noise", "time_shift_stretch", "noise"]
-    assert [effect.value.p for effect in waveform] == [0.1, 0.5, 1.0]
+    assert [effect.arguments for effect in waveform] == [{"p": 0.1}, {}, {"p": 1}]
 
 
 def test_overrides_reach_every_depth(write: Any) -> None:
@@ -70,28 +68,12 @@ def test_a_config_is_frozen(write: Any) -> None:
         ("trian: {}", r"c\.yaml: trian: no such key\. Did you mean 'train' or 'pretrain'\?$"),
         ("features: {win_lenght: 3}", r"features\.win_lenght: no such key\. Did you mean 'win_length'"),
         ("train: {xyz: 3}", r"train\.xyz: no such key\. It may be one of: epochs, patience, batch_size"),
-        ("augmentation: {waveform: [{nosie: {}}]}", r"augmentation\.waveform\.0\.nosie: no such key\. .*'noise'"),
-        ("augmentation: {waveform: [{noise: {snr: 2}}]}", r"augmentation\.waveform\.0\.noise\.snr: no such key"),
-        ("augmentation: {waveform: [{noise: {p: 2}}]}", r"waveform\.0\.noise\.p: got 2, must be less than or equal to"),
-        ("augmentation: {waveform: [{noise: }]}", r"waveform\.0: has nothing after its key"),
         (
-            "augmentation: {waveform: [noise]}",
-            r"got 'noise', must be a mapping with one key out of",
+            "augmentation: {waveform: [{noise: }]}",
+            r"waveform\.0: noise: must have a mapping of arguments after it; \{\}",
         ),
-        ("augmentation: {waveform: [{noise: {}, reverb: {}}]}", r"waveform\.0: must be a mapping with one key out of"),
-        ("augmentation: {specgram: [{time_masking: {}}]}", r"time_masking\.time_mask_param: this key is missing"),
-        ("augmentation: {specgram: [{dropblock: {block_size: [3]}}]}", r"block_size\.1: an entry is missing"),
-        (
-            "augmentation: {specgram: [{dropblock: {block_size: [3, 0]}}]}",
-            r"block_size\.1: got 0, must be greater",
-        ),
-        ("augmentation: {specgram: [{dropblock: {block_size: [1, 2, 3]}}]}", r"must have at most 2 items, not 3"),
-        (
-            "augmentation: {waveform: [{noise: {min_snr_db: 9, max_snr_db: 3}}]}",
-            r"min_snr_db and max_snr_db: the first ",
-        ),
-        ("augmentation: {waveform: [{time_shift_stretch: {min_rate: 1.1}}]}", r"min_rate and 1: the first must not be"),
-        ("augmentation: {waveform: [{reverb: {min_drr_db: 20}}]}", r"min_drr_db and max_drr_db: the first must not be"),
+        ("augmentation: {waveform: [noise]}", r"waveform\.0: got 'noise', must be a mapping with one key, the name of"),
+        ("augmentation: {waveform: [{noise: {}, reverb: {}}]}", r"waveform\.0: must be a mapping with one key"),
         ("train: {lr: fast}", r"train\.lr: got 'fast', must be a valid number"),
         ("train: {lr: '1e-4'}", r"train\.lr: got '1e-4', must be a valid number"),
         ("train: {lr: .nan}", r"train\.lr: got nan, must be a finite number"),
@@ -193,31 +175,6 @@ def test_any_config_round_trips(
     path = tmp_path_factory.getbasetemp() / "round-trip.yaml"
     path.write_text(dump_config(config))
     assert load_config(path) == config
-
-
-@pytest.mark.parametrize(
-    ("key", "effect"),
-    [
-        ("time_shift_stretch", gpu_augment.TimeShiftStretch),
-        ("noise", gpu_augment.Noise),
-        ("reverb", gpu_augment.Reverb),
-        ("dropblock", gpu_augment.DropBlock),
-        ("time_masking", gpu_augment.TimeMasking),
-        ("frequency_masking", gpu_augment.FrequencyMasking),
-    ],
-)
-def test_the_keys_of_an_effect_are_its_arguments(key: str, effect: type) -> None:
-    group = WaveformEffect if key in WaveformEffect.model_fields else SpecgramEffect
-    options = {"time_mask_param": 3} if key == "time_masking" else {}
-    options = {"freq_mask_param": 3} if key == "frequency_masking" else options
-    settings = group.model_validate({key: options}).value.model_dump()
-    arguments = inspect.signature(effect).parameters
-    assert settings.keys() <= arguments.keys()
-    for name, value in settings.items():
-        if name not in options:
-            assert value == arguments[name].default
-    given_by_training = {"sample_rate": 16_000} if "sample_rate" in arguments else {}
-    effect(**settings, **given_by_training)
 
 
 def test_reading_a_config_imports_neither_torch_nor_dali() -> None:

@@ -42,15 +42,18 @@ def test_the_readme_config_means_what_the_english_readme_says() -> None:
     assert (features.win_length, features.hop_length, features.n_fft) == (1380, 345, 1380)  # 0.0313 s, 0.00782 s
     assert (features.n_mels, features.f_min, features.f_max) == (128, 50.0, None)
 
-    waveform = {effect.name: effect.value for effect in config.augmentation.waveform}
+    waveform = {effect.name: effect.arguments for effect in config.augmentation.waveform}
     assert list(waveform) == ["reverb", "time_shift_stretch", "noise"]
-    assert [effect.p for effect in waveform.values()] == [0.0, 0.5, 0.3]
-    assert (waveform["noise"].min_snr_db, waveform["noise"].max_snr_db) == (3.0, 30.0)
-    specgram = {effect.name: effect.value for effect in config.augmentation.specgram}
+    assert [effect["p"] for effect in waveform.values()] == [0.0, 0.5, 0.3]
+    assert (waveform["noise"]["min_snr_db"], waveform["noise"]["max_snr_db"]) == (3.0, 30.0)
+    specgram = {effect.name: effect.arguments for effect in config.augmentation.specgram}
     assert list(specgram) == ["dropblock", "time_masking", "frequency_masking"]
-    assert (specgram["dropblock"].drop_probability, specgram["dropblock"].block_size) == (0.1, (8, 16))  # [mel, time]
-    assert (specgram["time_masking"].time_mask_param, specgram["time_masking"].num_masks) == (64, 2)
-    assert (specgram["frequency_masking"].freq_mask_param, specgram["frequency_masking"].num_masks) == (16, 2)
+    assert (specgram["dropblock"]["drop_probability"], specgram["dropblock"]["block_size"]) == (
+        0.1,
+        [8, 16],
+    )  # [mel, time]
+    assert (specgram["time_masking"]["time_mask_param"], specgram["time_masking"]["num_masks"]) == (64, 2)
+    assert (specgram["frequency_masking"]["freq_mask_param"], specgram["frequency_masking"]["num_masks"]) == (16, 2)
 
     train = config.train
     assert (train.epochs, train.patience, train.lr, train.weight_decay) == (200, 10, 5e-4, 1e-2)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from tonearm.seed_config import Dialect, is_seed_config, translate_seed
 from tonearm.strict_model import Count, OneKey, Pair, Several, Size, StrictModel, check
@@ -24,11 +24,6 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Activation = Literal["gelu", "relu", "lrelu", "swiglu"]
-
-
-def _ordered(low: float, high: float, names: str) -> None:
-    if low > high:
-        raise ValueError(f"{names}: the first must not be above the second, got {low:g} and {high:g}")
 
 
 class FeaturesConfig(StrictModel):
@@ -50,95 +45,35 @@ class FeaturesConfig(StrictModel):
         return self
 
 
-class TimeShiftStretchConfig(StrictModel):
-    """Both parts of a clip, cut at random, play at rates within [min_rate, max_rate]; 1 is unchanged."""
+class Effect(StrictModel):
+    """One entry of a list of effects: a mapping with one key, the effect's name, and its arguments.
 
-    p: Probability = 0.5
-    min_rate: Positive = 0.8
-    max_rate: Positive = 1.25
+    Which effects there are and what they take is known where they are made, by tonearm.training.augmentation.
+    """
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        _ordered(self.min_rate, 1, "min_rate and 1")
-        _ordered(1, self.max_rate, "1 and max_rate")
-        return self
+    name: str
+    arguments: dict[str, Any]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_one_key(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or len(data) != 1:
+            raise ValueError("must be a mapping with one key, the name of an effect, as in noise: {p: 0.5}")
+        ((name, arguments),) = data.items()
+        if not isinstance(arguments, dict):
+            raise ValueError(f"{name}: must have a mapping of arguments after it; {{}} for the default settings")
+        return {"name": name, "arguments": arguments}
 
-class NoiseConfig(StrictModel):
-    """Noise of a colour at a signal-to-noise ratio drawn in dB."""
-
-    p: Probability = 0.5
-    min_snr_db: float = 0.0
-    max_snr_db: float = 30.0
-    color: Literal["white"] = "white"
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        _ordered(self.min_snr_db, self.max_snr_db, "min_snr_db and max_snr_db")
-        return self
-
-
-class ReverbConfig(StrictModel):
-    """A made-up room: its reverberation time, and how much louder the direct sound is than the room's answer."""
-
-    p: Probability = 0.5
-    min_rt60_seconds: Positive = 0.1
-    max_rt60_seconds: Positive = 1.0
-    min_drr_db: float = 0.0
-    max_drr_db: float = 15.0
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        _ordered(self.min_rt60_seconds, self.max_rt60_seconds, "min_rt60_seconds and max_rt60_seconds")
-        _ordered(self.min_drr_db, self.max_drr_db, "min_drr_db and max_drr_db")
-        return self
-
-
-class DropBlockConfig(StrictModel):
-    """Rectangles of the log-mel replaced by the clip's mean; about ``drop_probability`` of the cells goes."""
-
-    p: Probability = 0.5
-    drop_probability: Share = 0.1
-    block_size: Pair = (7, 7)
-
-
-class TimeMaskingConfig(StrictModel):
-    """``num_masks`` bands of frames, each up to ``time_mask_param`` wide, replaced by the clip's mean."""
-
-    p: Probability = 0.5
-    time_mask_param: Size
-    num_masks: Size = 1
-
-
-class FrequencyMaskingConfig(StrictModel):
-    """``num_masks`` bands of mel bins, each up to ``freq_mask_param`` wide, replaced by the clip's mean."""
-
-    p: Probability = 0.5
-    freq_mask_param: Size
-    num_masks: Size = 1
-
-
-class WaveformEffect(OneKey):
-    """One entry of ``augmentation.waveform``."""
-
-    time_shift_stretch: TimeShiftStretchConfig | None = None
-    noise: NoiseConfig | None = None
-    reverb: ReverbConfig | None = None
-
-
-class SpecgramEffect(OneKey):
-    """One entry of ``augmentation.specgram``."""
-
-    dropblock: DropBlockConfig | None = None
-    time_masking: TimeMaskingConfig | None = None
-    frequency_masking: FrequencyMaskingConfig | None = None
+    @model_serializer
+    def _to_one_key(self) -> dict[str, Any]:
+        return {self.name: self.arguments}
 
 
 class AugmentationConfig(StrictModel):
     """What is done to training clips, in the order of the lists; keys are the arguments of gpu_augment's effects."""
 
-    waveform: Several[WaveformEffect] = ()
-    specgram: Several[SpecgramEffect] = ()
+    waveform: Several[Effect] = ()
+    specgram: Several[Effect] = ()
 
 
 class TrainConfig(StrictModel):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tonearm.benchmarks import peer_environment
-from tonearm.benchmarks.peer_environment import OVERRIDE, environment_folder, peers_python
+from tonearm.benchmarks.peer_environment import AUGMENTATION, LOADING, OVERRIDE, environment_folder, peers_python
 from tonearm.errors import RequestError, RunError
 
 
@@ -39,6 +39,14 @@ def test_other_requirements_get_another_environment(cache: Path) -> None:
     assert before.parent == environment_folder().parent == cache / "tonearm"
 
 
+def test_other_peers_have_an_environment_of_their_own(cache: Path) -> None:
+    (peer_environment.PEERS_FOLDER / AUGMENTATION).write_text("# nothing else\n")
+    python = peers_python(AUGMENTATION)
+    assert python == environment_folder(AUGMENTATION) / "bin" / "python"
+    assert python.exists()
+    assert not environment_folder().exists()
+
+
 def test_a_failed_installation_leaves_nothing_and_says_why(cache: Path) -> None:
     (peer_environment.PEERS_FOLDER / "requirements.txt").write_text("./not-there.whl\n")
     with pytest.raises(RunError, match=r"could not be made: .*-m pip install[\s\S]*not-there") as caught:
@@ -56,8 +64,15 @@ def test_an_interpreter_can_be_named(cache: Path, monkeypatch: pytest.MonkeyPatc
         peers_python()
 
 
-def test_the_peers_are_pinned_within_the_projects_own_range_of_torch() -> None:
-    lines = (Path(peer_environment.__file__).parent / "peers" / "requirements.txt").read_text().splitlines()
+@pytest.mark.parametrize(
+    ("requirements", "needed"),
+    [
+        (LOADING, {"torch", "numpy", "soundfile", "h5py", "webdataset", "litdata", "spdl-io"}),
+        (AUGMENTATION, {"torch", "torchaudio", "numpy", "audiomentations", "torch-audiomentations"}),
+    ],
+)
+def test_the_peers_are_pinned_within_the_projects_own_range_of_torch(requirements: str, needed: set[str]) -> None:
+    lines = (Path(peer_environment.__file__).parent / "peers" / requirements).read_text().splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
-    assert {"torch", "numpy", "soundfile", "h5py", "webdataset", "litdata", "spdl-io"} <= pins.keys()
+    assert needed <= pins.keys()
     assert (2, 11) <= tuple(map(int, pins["torch"].split(".")[:2])) < (2, 15)

@@ -1,10 +1,12 @@
 import hashlib
+import importlib
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,7 +16,6 @@ from torch import Tensor
 
 from tonearm.benchmarks.peer_environment import PEERS_FOLDER
 from tonearm.benchmarks.peer_process import PeerProcess
-from tonearm.benchmarks.peers import protocol
 from tonearm.errors import RunError
 
 READY = 'import json, os, sys, time\nprint(json.dumps({"event": "ready", "versions": {}}), flush=True)\n'
@@ -70,6 +71,13 @@ def start(script: str, clips: list[Path]) -> PeerProcess:
     listing.write_text("\n".join(map(str, clips)) + "\n")
     settings = ("--paths", listing, "--folder", folder, "--batch-size", "3", "--num-samples", str(NUM_SAMPLES))
     return PeerProcess("real", [sys.executable, PEERS_FOLDER / script, *settings])
+
+
+@pytest.fixture
+def loading(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What the loading peers share, imported as their scripts do."""
+    monkeypatch.syspath_prepend(PEERS_FOLDER)
+    return importlib.import_module("loading")
 
 
 def expected(clips: list[Path]) -> list[np.ndarray]:
@@ -150,7 +158,7 @@ def test_the_workers_stay_from_pass_to_pass_and_go_when_files_are_closed(peer: P
     assert peer.run_pass().num_clips == 7
 
 
-def test_a_pass_loads_each_batch_once_and_converts_int16() -> None:
+def test_a_pass_loads_each_batch_once_and_converts_int16(loading: ModuleType) -> None:
     loaded = []
 
     def batches() -> Iterator[tuple[list[int], Tensor]]:
@@ -158,22 +166,22 @@ def test_a_pass_loads_each_batch_once_and_converts_int16() -> None:
             loaded.append(number)
             yield [0, 1, 2, 3], torch.full((4, 1, 8), -16384, dtype=torch.int16)
 
-    num_clips, _ = protocol.one_pass(batches(), torch.device("cpu"))
+    num_clips, _ = loading.one_pass(batches(), torch.device("cpu"))
     assert num_clips == 12
     assert loaded == [0, 1, 2]
-    assert protocol.deliver(next(batches())[1], torch.device("cpu")).tolist() == [[[-0.5] * 8]] * 4
+    assert loading.deliver(next(batches())[1], torch.device("cpu")).tolist() == [[[-0.5] * 8]] * 4
 
 
-def test_what_was_made_half_is_made_again(tmp_path: Path) -> None:
+def test_what_was_made_half_is_made_again(loading: ModuleType, tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         (folder / "half").touch()
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        protocol.make_once(tmp_path / "data", fail)
-    files = protocol.make_once(tmp_path / "data", lambda folder: (folder / "whole").touch())
+        loading.make_once(tmp_path / "data", fail)
+    files = loading.make_once(tmp_path / "data", lambda folder: (folder / "whole").touch())
     assert files == [str(tmp_path / "data" / "whole")]
-    assert protocol.make_once(tmp_path / "data", fail) == files
+    assert loading.make_once(tmp_path / "data", fail) == files
 
 
 def test_the_versions_are_the_childs(peer: PeerProcess) -> None:

@@ -10,10 +10,16 @@ from torch import nn
 
 from tests.gpu_augment.cases import (
     AUGMENTATIONS,
+    COMPOSITIONS,
     EFFECTS,
+    HEARD_IN_SILENCE,
+    LENGTH_CHANGING,
     SPECGRAM_EFFECTS,
     WAVEFORM_EFFECTS,
+    WITHOUT_GRADIENT,
+    WITHOUT_PARAMETERS,
     batch_for,
+    on_waveforms,
     only,
     seeded,
     specgram_chain,
@@ -32,7 +38,7 @@ REVERB = Reverb(sample_rate=8000)
 
 every_augmentation = pytest.mark.parametrize("name", AUGMENTATIONS)
 every_effect = pytest.mark.parametrize("name", EFFECTS)
-every_waveform_effect = pytest.mark.parametrize("name", [*WAVEFORM_EFFECTS, "waveform chain"])
+every_waveform_effect = pytest.mark.parametrize("name", list(filter(on_waveforms, AUGMENTATIONS)))
 
 
 @every_augmentation
@@ -97,13 +103,13 @@ def test_a_member_in_eval_mode_is_passed_over():
 
 @every_augmentation
 def test_equal_seeds_give_equal_output_and_others_another(name):
-    batch = batch_for(name, 4)
-    first, second, other = (AUGMENTATIONS[name](1.0, generator=seeded(seed))(batch) for seed in (5, 5, 6))
+    batch = batch_for(name, 16)
+    first, second, other = (AUGMENTATIONS[name](0.5, generator=seeded(seed))(batch) for seed in (5, 5, 6))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
-@every_augmentation
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name not in WITHOUT_PARAMETERS])
 def test_without_a_generator_no_two_are_alike(name):
     batch = batch_for(name, 4)
     assert not torch.equal(AUGMENTATIONS[name](1.0)(batch), AUGMENTATIONS[name](1.0)(batch))
@@ -233,7 +239,7 @@ def test_where_no_fixed_size_is_large_enough_the_whole_batch_is_gathered():
     assert len(steps[0].clips) == 16 and 0 < steps[0].rows[:, 0].sum() < 16
 
 
-@every_waveform_effect
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if on_waveforms(name) and name not in LENGTH_CHANGING])
 def test_what_lies_beyond_a_clips_length_stays_as_it_is(name):
     batch = batch_for(name, 6)
     lengths = torch.tensor([1000, 999, 500, 2, 1, 0])
@@ -248,6 +254,31 @@ def test_what_lies_beyond_a_clips_length_stays_as_it_is(name):
         torch.testing.assert_close(again[clip, :, :length], changed[clip, :, :length], rtol=0, atol=7 * FFT_ROUNDING)
 
 
+@pytest.mark.parametrize("name", sorted(LENGTH_CHANGING))
+def test_changed_lengths_come_out_and_silence_follows_them(name):
+    batch, lengths = batch_for(name, 40), torch.arange(40) * 25
+    effect = EFFECTS[name](0.7, generator=seeded(2))
+    params = effect.sample(40, 1000)
+    before = batch.clone()
+    out = effect.apply(batch, params, lengths)
+    again = effect.apply(torch.where(torch.arange(1000) < lengths[:, None, None], batch, 7.0), params, lengths)
+    on = params.steps[0].clips.tolist()
+    assert torch.equal(batch, before) and out.lengths.dtype == lengths.dtype
+    assert out.lengths.min() >= 0 and out.lengths.max() <= 1000
+    assert (out.lengths > lengths).any() and (out.lengths < lengths).any()
+    for clip in range(40):
+        length = int(out.lengths[clip])
+        if clip in on:
+            assert not out.waveform[clip, :, length:].any()
+            torch.testing.assert_close(again.waveform[clip], out.waveform[clip], rtol=0, atol=7 * FFT_ROUNDING)
+        else:
+            assert length == lengths[clip] and torch.equal(out.waveform[clip], batch[clip])
+    bare = effect.apply(batch, params)
+    assert torch.equal(bare, effect.apply(batch, params, torch.full((40,), 1000)).waveform)
+    with_targets = effect.apply(batch, params, None, torch.eye(40))
+    assert with_targets.lengths.max() <= 1000 and torch.equal(with_targets.waveform, bare)
+
+
 @every_augmentation
 def test_lengths_and_targets_come_out_where_they_went_in(name):
     batch = batch_for(name, 4)
@@ -257,7 +288,8 @@ def test_lengths_and_targets_come_out_where_they_went_in(name):
     for given in ({"lengths": lengths}, {"targets": targets}, {"lengths": lengths, "targets": targets}):
         out = augmentation(batch, **given)
         assert isinstance(out, Augmented)
-        assert out.lengths is given.get("lengths") and out.targets is given.get("targets")
+        assert name in LENGTH_CHANGING or out.lengths is given.get("lengths")
+        assert out.targets is given.get("targets")
 
 
 @every_waveform_effect
@@ -267,7 +299,8 @@ def test_an_audio_batch_goes_in_and_comes_out(name):
     expected = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch.waveform, batch.lengths, batch.targets)
     assert isinstance(out, AudioBatch)
     assert torch.equal(out.waveform, expected.waveform)
-    assert out.targets is batch.targets and out.lengths is batch.lengths and out.clip_index is batch.clip_index
+    assert out.targets is batch.targets and out.clip_index is batch.clip_index
+    assert torch.equal(out.lengths, expected.lengths) and (name in LENGTH_CHANGING or out.lengths is batch.lengths)
 
 
 @every_augmentation
@@ -277,7 +310,7 @@ def test_half_precision_comes_out_as_it_went_in_and_about_right(name, dtype):
     half = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch)
     full = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch.float())
     assert half.dtype == dtype
-    rounding = HALF_ROUNDING[dtype] * (3 if "chain" in name else 1)  # a chain rounds after each effect
+    rounding = HALF_ROUNDING[dtype] * (3 if name in COMPOSITIONS else 1)  # they round after each effect
     torch.testing.assert_close(half.float(), full, rtol=0, atol=rounding)
 
 
@@ -293,14 +326,14 @@ def test_double_precision_is_kept(name):
 @every_augmentation
 @pytest.mark.parametrize("shape", [(0, 1, 16, 40), (3, 1, 16, 5), (1, 1, 3, 5), (2, 3, 16, 40), (2, 0, 16, 40)])
 def test_odd_shapes(name, shape):
-    if "waveform" in name or name in WAVEFORM_EFFECTS:
+    if on_waveforms(name):
         shape = (shape[0], shape[1], {5: 1}.get(shape[-1], shape[-1]))  # a single sample
     batch = torch.randn(shape, generator=seeded(0))
     changed = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch)
     assert changed.shape == shape and torch.isfinite(changed).all()
 
 
-@every_augmentation
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name not in HEARD_IN_SILENCE])
 def test_silence_stays_silence(name):
     silence = torch.zeros_like(batch_for(name, 4))
     assert torch.equal(AUGMENTATIONS[name](1.0)(silence), silence)
@@ -334,7 +367,7 @@ def test_non_contiguous_input(name):
         torch.testing.assert_close(changed, expected, rtol=0, atol=FFT_ROUNDING)
 
 
-@every_augmentation
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name not in WITHOUT_GRADIENT])
 @pytest.mark.parametrize("gather_sizes", [None, (4,)])
 def test_gradients_reach_the_input(name, gather_sizes):
     batch = batch_for(name, 4)[..., ::4].double().contiguous().requires_grad_()
@@ -451,11 +484,24 @@ def test_a_chain_saves_its_own_generator_alone_and_ignores_its_members():
 
 def test_chains_nest_and_may_be_empty():
     batch = batch_for("Noise", 8)
-    flat = Chain([make(0.5) for make in WAVEFORM_EFFECTS.values()], generator=seeded(1))
-    first, *others = WAVEFORM_EFFECTS.values()
+    makers = [WAVEFORM_EFFECTS[name] for name in ("TimeShiftStretch", "Noise", "Reverb")]
+    flat = Chain([make(0.5) for make in makers], generator=seeded(1))
+    first, *others = makers
     nested = Chain([first(0.5), Chain([]), Chain([make(0.5) for make in others])], generator=seeded(1))
     assert torch.equal(nested(batch), flat(batch))
     assert Chain([])(batch) is batch
+
+
+def test_a_numpy_array_is_refused_with_what_to_do():
+    array = torch.zeros(2, 1, 100).numpy()
+    for call in (lambda: Noise(1.0)(array), lambda: Noise(1.0).apply(array, Noise(1.0).sample(2, 100))):
+        with pytest.raises(ShapeError, match="waveform: got a ndarray, must be a torch.Tensor. Convert a NumPy array"):
+            call()
+
+
+def test_printed_it_shows_its_arguments():
+    assert repr(Noise(0.3, 5)).startswith("Noise(p=0.3, min_snr_db=5, max_snr_db=30.0, color='white'")
+    assert "(0): Noise(p=0.5" in repr(Chain([Noise()]))
 
 
 def test_a_chain_takes_augmentations_only():

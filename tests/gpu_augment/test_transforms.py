@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tests.gpu_augment.cases import seeded
-from tonearm.errors import RequestError, ShapeError
-from tonearm.gpu_augment import Chain, DropBlock, FrequencyMasking, Noise, Reverb, TimeMasking, TimeShiftStretch
-from tonearm.gpu_augment.functional import add_noise, convolve, dropblock_gamma, synthetic_rir, white_noise
+from tonearm.errors import RequestError
+from tonearm.gpu_augment import Chain, Noise, Reverb, TimeShiftStretch
+from tonearm.gpu_augment.functional import add_noise, convolve, synthetic_rir, white_noise
 
 CLIPS = 4000
 
@@ -87,49 +87,6 @@ def test_the_measured_snr_is_within_the_range():
 
 
 @pytest.mark.parametrize(
-    ("effect", "axis"), [(TimeMasking(30, 1.0, fill=0.0), 3), (FrequencyMasking(30, 1.0, fill=0.0), 2)]
-)
-def test_a_single_mask_covers_half_its_parameter_on_average_anywhere(effect, axis):
-    maps = torch.ones(2000, 1, 100, 100)[:, :, :: 100 if axis == 3 else 1, :: 100 if axis == 2 else 1]
-    masked = effect.apply(maps, effect.sample(2000, maps.shape[3], generator=seeded(0))).flatten(1) == 0
-    width = masked.sum(dim=1)
-    assert width.min() == 0 and width.max() == 30
-    assert width.double().mean() == pytest.approx(15, abs=5 * 9 / 2000**0.5)  # 5 deviations; one of a width is 9
-    assert masked[:, 0].any() and masked[:, -1].any()  # the borders are reached
-    runs = (masked[:, 1:] & ~masked[:, :-1]).sum(dim=1) + masked[:, 0]
-    assert runs.max() == 1
-
-
-def test_several_masks_are_drawn_one_by_one():
-    effect = TimeMasking(10, 1.0, num_masks=3, fill=0.0, generator=seeded(0))
-    masked = effect(torch.ones(500, 1, 1, 200)).flatten(1) == 0
-    runs = (masked[:, 1:] & ~masked[:, :-1]).sum(dim=1) + masked[:, 0]
-    assert runs.max() == 3
-    assert masked.double().mean() == pytest.approx(3 * 5 / 200, rel=0.1)  # overlaps take 5 % of it
-
-
-def test_a_mask_wider_than_the_map_covers_at_most_all_of_it():
-    out = TimeMasking(50, 1.0, fill=0.0, generator=seeded(0))(torch.ones(300, 1, 2, 4))
-    assert (out == 0).all(dim=3).any() and torch.isfinite(out).all()
-
-
-def test_drop_block_drops_the_share_that_its_gamma_makes():
-    effect = DropBlock(1.0, drop_probability=0.2, block_size=(3, 5), generator=seeded(0))
-    maps = torch.randn(2000, 1, 12, 20, generator=seeded(1))
-    dropped = (effect(maps) != maps).double().mean(dim=(0, 1))
-    gamma = dropblock_gamma(0.2, block_size=(3, 5), size=(12, 20))
-    inner = dropped[2:-2, 4:-4]  # there all 15 seeds can cover a cell
-    expected = 1 - (1 - gamma) ** 15
-    assert inner.mean().item() == pytest.approx(expected, abs=0.01)
-    assert dropped[0, 0].item() == pytest.approx(gamma, abs=0.01)  # and in a corner, one
-
-
-def test_drop_block_refuses_a_map_smaller_than_its_block():
-    with pytest.raises(ShapeError, match=r"block_size: got 7 × 7 \(mel, time\) on a map of 6 × 100"):
-        DropBlock(1.0)(torch.zeros(2, 1, 6, 100))
-
-
-@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Noise(1.5), r"p: got 1.5, may be a number from 0 to 1"),
@@ -145,19 +102,12 @@ def test_drop_block_refuses_a_map_smaller_than_its_block():
         (lambda: TimeShiftStretch(max_rate=float("inf")), r"min_rate, max_rate: got 0.8 and inf, may be finite"),
         (lambda: Reverb(sample_rate="x"), r"sample_rate: got 'x', may be a whole number, 1 Hz or more"),
         (lambda: Reverb(sample_rate=8000.5), r"sample_rate: got 8000.5, may be a whole number, 1 Hz or more"),
-        (lambda: DropBlock(block_size=7), r"block_size: got 7, may be \(mel, time\), whole numbers"),
-        (lambda: DropBlock(block_size=(7, 7.5)), r"block_size: got \(7, 7.5\), may be \(mel, time\), whole numbers"),
-        (lambda: DropBlock(block_size=(7, 7, 7)), r"block_size: got \(7, 7, 7\), may be \(mel, time\)"),
-        (lambda: DropBlock(drop_probability="x"), r"drop_probability: got 'x', may be a number from 0 to 1"),
-        (lambda: TimeMasking("x"), r"time_mask_param: got 'x', may be a whole number, 0 or more"),
-        (lambda: TimeMasking(5, num_masks=True), r"num_masks: got True, may be a whole number, 1 or more"),
-        (lambda: TimeMasking(5, fill=None), r"fill: got None, may be a number or 'mean'"),
         (lambda: Noise().sample(-1, 5), r"batch_size: got -1, may be a whole number, 0 or more"),
         (lambda: Noise().sample(3, -5), r"num_samples: got -5, may be a whole number, 0 or more"),
         (lambda: Noise().sample("3", 5), r"batch_size: got '3', may be a whole number, 0 or more"),
         (lambda: Noise(0.5, 10.0, 5.0), r"min_snr_db, max_snr_db: got 10.0 and 5.0, .* numbers, min_snr_db <= max"),
         (lambda: Noise(0.5, 10.0, float("inf")), r"got 10.0 and inf, .*finite numbers"),
-        (lambda: Noise(color="pink"), r"color: got 'pink', may be 'white'"),
+        (lambda: Noise(color="red"), r"color: got 'red', may be "),
         (lambda: TimeShiftStretch(min_rate=1.1), r"min_rate, max_rate: got 1.1 and 1.25, may be 0 < min_rate <= 1"),
         (lambda: TimeShiftStretch(min_rate=0.0), r"min_rate, max_rate: got 0.0 and 1.25"),
         (lambda: TimeShiftStretch(max_rate=0.9), r"min_rate, max_rate: got 0.8 and 0.9"),
@@ -165,12 +115,6 @@ def test_drop_block_refuses_a_map_smaller_than_its_block():
         (lambda: Reverb(sample_rate=8000, min_rt60_seconds=0), r"min_rt60_seconds: got 0, may be more than 0"),
         (lambda: Reverb(sample_rate=8000, min_rt60_seconds=2), r"min_rt60_seconds, max_rt60_seconds: got 2 and 1.0"),
         (lambda: Reverb(sample_rate=8000, min_drr_db=20), r"min_drr_db, max_drr_db: got 20 and 15.0"),
-        (lambda: DropBlock(drop_probability=2.0), r"drop_probability: got 2.0, may be a number from 0 to 1"),
-        (lambda: DropBlock(block_size=(0, 3)), r"block_size: got \(0, 3\), may be \(mel, time\), .* each 1 or more"),
-        (lambda: TimeMasking(-1), r"time_mask_param: got -1, may be a whole number, 0 or more"),
-        (lambda: FrequencyMasking(-1), r"freq_mask_param: got -1, may be a whole number, 0 or more"),
-        (lambda: TimeMasking(5, num_masks=0), r"num_masks: got 0, may be a whole number, 1 or more"),
-        (lambda: FrequencyMasking(5, fill="zero"), r"fill: got 'zero', may be a number or 'mean'"),
     ],
 )
 def test_arguments_out_of_range_are_refused_by_name(make, message):

@@ -14,6 +14,7 @@ from tonearm.dataio import ClipLoader, Dataset
 from tonearm.dataio.clip_rows import clips_of, with_facts
 from tonearm.errors import RequestError, RunError
 from tonearm.training import loop
+from tonearm.training.augmentation import with_every_argument
 from tonearm.training.checkpoint import load_checkpoint
 from tonearm.training.loop import set_normalization, train, what_limited
 from tonearm.training.restore import evaluate_run
@@ -47,7 +48,9 @@ def test_it_learns_and_says_how(dataset: Dataset, config: Config, tmp_path: Path
     assert [record["epoch"] for record in records] == list(range(1, 13))
     assert records[-1]["accuracy"] == result.accuracy
     assert records[-1]["loss"] < records[0]["loss"]
-    assert load_config(tmp_path / "run" / "config.yaml") == changed(config, epochs=12, precision="fp32")
+    assert load_config(tmp_path / "run" / "config.yaml") == with_every_argument(
+        changed(config, epochs=12, precision="fp32"), sample_rate=dataset.sample_rate
+    )
     (tmp_path / "run" / "config.yaml").unlink()  # the checkpoint carries all that is needed
     score = evaluate_run(tmp_path / "run", dataset, device=CPU)
     assert (score.accuracy, score.num_clips, score.held_out) == (result.accuracy, 12, "fold 1")

@@ -98,7 +98,7 @@ class PeerProcess:
         self._ask("close", answer="closed")
 
     def check(self) -> Delivered:
-        """What a full pass delivers."""
+        """What a full pass of a peer that loads delivers."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             self._ask("check", answer="checked", folder=name)
@@ -109,6 +109,13 @@ class PeerProcess:
                 sha256=clips["sha256"],
                 first=[np.load(path) for path in paths if path.exists()],
             )
+
+    def augmented(self) -> NDArray[np.float32]:
+        """What the effect that is open makes of the batch."""
+        with tempfile.TemporaryDirectory() as name:
+            self._ask("check", answer="checked", folder=name)
+            batch: NDArray[np.float32] = np.load(Path(name) / "0.npy")
+            return batch
 
     def close(self) -> None:
         """End the child and its workers; a second call does nothing."""

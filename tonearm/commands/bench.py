@@ -82,22 +82,25 @@ def bench_open_command(
 
 @app.command("augment")
 def bench_augment_command(
-    config: Annotated[str, typer.Option(help="Whose augmentation is measured.")] = "esc50",
+    config: Annotated[str, typer.Option(help="Whose chains are measured.")] = "esc50",
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips of 5 s at 44.1 kHz.")] = 32,
     repeats: Repeats = 7,
+    peers: Annotated[bool, typer.Option("--peers", help="Also measure other tools, in their own environment.")] = False,
+    only: Annotated[str, typer.Option(help='Measure rows in whose "group: name" this regular expression is.')] = "",
     device: Device = None,
     out: JsonOut = None,
     markdown: MarkdownOut = None,
 ) -> None:
-    """Augmentation: each effect on a batch of 32 clips beside a plain copy of it."""
+    """Augmentation: each effect and chain beside a plain copy of the batch and, with --peers, other tools' effects."""
     from tonearm.benchmarks.augment import bench_augment
     from tonearm.config import load_config
     from tonearm.recipes import find_config
 
-    _finish_bench(
-        bench_augment(load_config(find_config(config)), repeats=repeats, device=device_of(device), announce=announce),
-        out,
-        markdown,
-    )
+    report = bench_augment(
+        load_config(find_config(config)), batch_size=batch_size, repeats=repeats, peers=peers, only=only,
+        device=device_of(device), announce=announce,
+    )  # fmt: skip
+    _finish_bench(report, out, markdown)
 
 
 @app.command("train")

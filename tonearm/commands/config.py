@@ -1,10 +1,13 @@
 """Commands that show configurations."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tonearm.commands.output import Overrides, dialect_of, warn
+
+if TYPE_CHECKING:
+    from tonearm.config import Config
 
 app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
 
@@ -15,13 +18,13 @@ def config_translate(
     seed_dialect: Annotated[str, typer.Option(help="Which README the file follows: en or ru.")] = "en",
 ) -> None:
     """Print a configuration in our schema; what could not be kept is said on standard error."""
-    from tonearm.config import dump_config, load_config_and_notes
+    from tonearm.config import load_config_and_notes
     from tonearm.recipes import find_config
 
     config, notes = load_config_and_notes(find_config(file), seed_dialect=dialect_of(seed_dialect))
     for note in notes:
         warn(note)
-    print(dump_config(config), end="")
+    _print(config)
 
 
 @app.command("show")
@@ -29,7 +32,14 @@ def config_show(
     file: Annotated[str, typer.Argument(help="A configuration.", show_default=False)], overrides: Overrides = None
 ) -> None:
     """Print a configuration as it will be used: overrides applied, every default written out."""
-    from tonearm.config import dump_config, load_config
+    from tonearm.config import load_config
     from tonearm.recipes import find_config
 
-    print(dump_config(load_config(find_config(file), overrides or ())), end="")
+    _print(load_config(find_config(file), overrides or ()))
+
+
+def _print(config: "Config") -> None:
+    from tonearm.config import dump_config
+    from tonearm.training.augmentation import with_every_argument
+
+    print(dump_config(with_every_argument(config, sample_rate=config.sample_rate)), end="")

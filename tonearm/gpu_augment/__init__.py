@@ -23,31 +23,65 @@ obvious, in :mod:`~tonearm.gpu_augment.reference`. To write one of your own, beg
 This package imports torch, numpy and tonearm's own errors and batch, nothing else: lift it into any trainer.
 """
 
+from tonearm.gpu_augment.bank import SoundBank
 from tonearm.gpu_augment.clip_effect import ClipEffect
 from tonearm.gpu_augment.compose import Chain, OneOf, SomeOf
 from tonearm.gpu_augment.core import Augmentation, Augmented
 from tonearm.gpu_augment.pair_effect import PairEffect
 from tonearm.gpu_augment.params import Params
+from tonearm.gpu_augment.serialize import from_dict, to_dict
 from tonearm.gpu_augment.transforms.crop import Crop
-from tonearm.gpu_augment.transforms.noise import Noise
-from tonearm.gpu_augment.transforms.room import Reverb
-from tonearm.gpu_augment.transforms.specgram import DropBlock, FrequencyMasking, TimeMasking
-from tonearm.gpu_augment.transforms.time import TimeShiftStretch
+from tonearm.gpu_augment.transforms.filters import BandPass, HighPass, LowPass
+from tonearm.gpu_augment.transforms.level import Clip, Gain, MuLaw, Polarity, Quantize, SegmentGain
+from tonearm.gpu_augment.transforms.mix import BetweenClassMixup, CutMix, Mixup
+from tonearm.gpu_augment.transforms.noise import BackgroundNoise, GaussianNoise, Noise, SineHum
+from tonearm.gpu_augment.transforms.room import BankReverb, ImageSourceReverb, Reverb
+from tonearm.gpu_augment.transforms.specgram import DropBlock, FrequencyMasking, SpecAugment, TimeMasking
+from tonearm.gpu_augment.transforms.spectral import FrequencyShift, PhaseNoise, PitchShift, TimeStretch
+from tonearm.gpu_augment.transforms.time import Reverse, Shift, Speed, TimeShiftStretch
 
 __all__ = [
     "Augmentation",
     "Augmented",
+    "BackgroundNoise",
+    "BandPass",
+    "BankReverb",
+    "BetweenClassMixup",
     "Chain",
+    "Clip",
     "ClipEffect",
     "Crop",
+    "CutMix",
     "DropBlock",
     "FrequencyMasking",
+    "FrequencyShift",
+    "Gain",
+    "GaussianNoise",
+    "HighPass",
+    "ImageSourceReverb",
+    "LowPass",
+    "Mixup",
+    "MuLaw",
     "Noise",
     "OneOf",
     "PairEffect",
     "Params",
+    "PhaseNoise",
+    "PitchShift",
+    "Polarity",
+    "Quantize",
     "Reverb",
+    "Reverse",
+    "SegmentGain",
+    "Shift",
+    "SineHum",
     "SomeOf",
+    "SoundBank",
+    "SpecAugment",
+    "Speed",
     "TimeMasking",
     "TimeShiftStretch",
+    "TimeStretch",
+    "from_dict",
+    "to_dict",
 ]

@@ -53,7 +53,7 @@ class ClipEffect(Augmentation):
         """
 
     def lengths_after(self, parameters: Tensor, lengths: Tensor) -> Tensor:
-        """(n,) valid samples that the clips come out with, no more than the batch is wide, if they change."""
+        """(n,) valid samples that the clips come out with, if they change; what does not fit the batch is cut off."""
         raise NotImplementedError(f"{type(self).__name__} changes lengths, but does not say to what.")
 
     def _check_layout(self, waveform: Tensor) -> None:
@@ -84,7 +84,8 @@ class ClipEffect(Augmentation):
             if lengths is None:
                 lengths = torch.full((len(waveform),), waveform.shape[-1], device=waveform.device)
             before = lengths.index_select(0, step.clips)
-            after = where_on(step, self.lengths_after(step.rows[:, 1:], before), before)
+            after = self.lengths_after(step.rows[:, 1:], before).clamp(max=waveform.shape[-1])
+            after = where_on(step, after, before)
             lengths = lengths.index_copy(0, step.clips, after.to(lengths.dtype))
         return Augmented(waveform, lengths, batch.targets)
 

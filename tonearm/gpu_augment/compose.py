@@ -23,7 +23,7 @@ class Chain(Augmentation):
         generator: see :class:`~tonearm.gpu_augment.Augmentation`.
 
     Raises:
-        RequestError: a member is no augmentation, or is there twice.
+        RequestError: a member is no augmentation.
 
     Example:
         >>> from tonearm.gpu_augment import Chain, Noise, TimeShiftStretch

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from tonearm.gpu_augment.functional.dropblock import drop_block_mask, dropblock_gamma
+from tonearm.gpu_augment.functional.dropblock import drop_block_features, dropblock_gamma
 
 PoolMode = Literal["avg", "max", "sum", "mul"]
 
@@ -88,9 +88,7 @@ class DropBlock(nn.Module):
         if self.p < 1:
             deciders = batch if self.p_per == "clip" else 1
             seeds = seeds & (torch.rand((deciders, 1, 1, 1), device=x.device) < self.p)
-        kept = drop_block_mask(seeds, block_size=(block_mel, block_time)).logical_not()
-        share = kept.float().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1 / (channels * mel * time))
-        return x * (kept / share).to(x.dtype)
+        return drop_block_features(x, seeds, block_size=(block_mel, block_time))
 
     def extra_repr(self) -> str:
         """The settings, for print(model)."""

@@ -18,6 +18,7 @@ from tonearm.dataio.dataset import Dataset
 from tonearm.dataio.loader import ClipLoader
 from tonearm.errors import RequestError, RunError
 from tonearm.models import LogMel
+from tonearm.training.augmentation import with_every_argument
 from tonearm.training.batches import evaluation_loader, training_loader
 from tonearm.training.checkpoint import LAST, Checkpoint, load_checkpoint, save_checkpoint
 from tonearm.training.clock import StageClock
@@ -87,6 +88,7 @@ def train(
     settings = config.train.model_copy(update={"precision": name})
     config = config.model_copy(update={"train": settings})
     _check_fits(dataset, config)
+    config = with_every_argument(config, sample_rate=dataset.sample_rate)
     training, held_out, words = hold_out(dataset, fold=fold, seed=settings.seed)
     check_one_label(training, held_out)
     loader = training_loader(training, settings, device)

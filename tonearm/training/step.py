@@ -1,5 +1,7 @@
 """One training step: augment, log-mel, mask, forward, backward, update."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -67,7 +69,8 @@ class TrainingStep:
                 config, num_classes=num_classes, sample_rate=sample_rate, num_channels=num_channels
             ).to(device)
         self.model.network.to(memory_format=self.precision.memory_format)
-        self.waveform_chain, self.specgram_chain = build_chains(config.augmentation, sample_rate=sample_rate)
+        chains = build_chains(config.augmentation, sample_rate=sample_rate)
+        self.waveform_chain, self.specgram_chain = (chain.to(device) for chain in chains)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay
         )
@@ -96,16 +99,18 @@ class TrainingStep:
         clock = self.clock
         with torch.no_grad():
             with clock.stage("augment"):
-                waveform = _augment(self.waveform_chain, batch.waveform, self._waveform_generator, batch.lengths)
+                waveform, targets = _augment(
+                    self.waveform_chain, batch.waveform, batch.lengths, batch.targets, self._waveform_generator
+                )
             with clock.stage("front-end"):
                 specgram = self.model.front_end(waveform)
             with clock.stage("mask"):
-                specgram = _augment(self.specgram_chain, specgram, self._specgram_generator, None)
+                specgram, targets = _augment(self.specgram_chain, specgram, None, targets, self._specgram_generator)
                 specgram = self.precision.lay_out(specgram)
         with clock.stage("model"):
             with self.precision.autocast():
                 scores = self.model.network(specgram)
-            loss = functional.cross_entropy(scores.float(), batch.targets, label_smoothing=self.config.label_smoothing)
+            loss = functional.cross_entropy(scores.float(), targets, label_smoothing=self.config.label_smoothing)
             self.scaler.scale(loss / self.config.accumulate).backward()
             self._accumulated += 1
             if self._accumulated == self.config.accumulate:
@@ -168,10 +173,13 @@ class TrainingStep:
                 self.average.update_parameters(self.model)
 
 
-def _augment(chain: Chain, data: Tensor, generator: torch.Generator, lengths: Tensor | None) -> Tensor:
+def _augment(
+    chain: Chain, data: Tensor, lengths: Tensor | None, targets: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """What the chain makes of waveforms or specgrams and their targets, drawn from a generator of ours."""
     params = chain.sample(data.shape[0], data.shape[-1], device=data.device, generator=generator)
-    changed = chain.apply(data, params, lengths)
-    return changed.waveform if isinstance(changed, Augmented) else changed
+    changed = cast("Augmented", chain.apply(data, params, lengths, targets))  # as targets went in
+    return changed.waveform, targets if changed.targets is None else changed.targets
 
 
 def _schedule(optimizer: torch.optim.Optimizer, config: TrainConfig, updates: int) -> LRScheduler | None:

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from tonearm.gpu_augment import reference
+from tonearm.gpu_augment.functional import blocks, counter
 from tonearm.gpu_augment.functional.counter import bernoulli, gaussian, random_bits
 
 KEYS = torch.tensor([[0, 0], [1, 2], [-(2**31), 2**31 - 1], [-5, 77]], dtype=torch.int32)
@@ -32,6 +33,22 @@ def test_gaussian_is_the_reference(count):
     assert numbers.shape == (4, count) and numbers.dtype == torch.float32
     for key, row in zip(KEYS.tolist(), numbers, strict=True):
         np.testing.assert_allclose(row.numpy(), reference.gaussian(tuple(key), count), rtol=0, atol=FLOAT32_ROUNDING)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 63, 64, 65, 1000, 1001])
+@pytest.mark.parametrize("make", [random_bits, gaussian])
+def test_a_chunk_at_a_time_gives_what_all_at_once_give(make, count, monkeypatch):
+    monkeypatch.setattr(counter, "_CHUNK", 64)
+    in_chunks = make(KEYS, count)
+    monkeypatch.setattr(blocks, "ALWAYS_WHOLE", True)
+    assert torch.equal(in_chunks, make(KEYS, count)) and in_chunks.is_contiguous()
+
+
+def test_chunks_are_even_and_cover_all():
+    for count in (0, 1, 131_080, 262_143, 10**7):
+        chunk = counter._even_chunk(count)
+        assert chunk <= 1.5 * counter._CHUNK
+        assert count == 0 or (-count) % chunk < max(64, chunk // 8)  # the last is nearly as long as the others
 
 
 def test_every_bit_is_fair_and_knows_nothing_of_its_neighbours():

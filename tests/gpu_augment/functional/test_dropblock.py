@@ -4,7 +4,7 @@ import torch
 
 from tonearm.errors import RequestError, ShapeError
 from tonearm.gpu_augment import reference
-from tonearm.gpu_augment.functional import drop_block, drop_block_mask, dropblock_gamma
+from tonearm.gpu_augment.functional import drop_block, drop_block_features, drop_block_mask, dropblock_gamma
 
 FLOAT32_ROUNDING = 1e-6
 SIGMAS = 5.0
@@ -70,6 +70,29 @@ def test_input_blocks_are_filled_with_the_clips_mean_and_the_rest_keeps_its_leve
         np.testing.assert_allclose(dropped[clip], expected, rtol=FLOAT32_ROUNDING, atol=0)
 
 
+def draw_channel_seeds(block_size: tuple[int, int], gamma: float = 0.02) -> torch.Tensor:
+    return draw_seeds(40, gamma, block_size).unflatten(0, (10, 4))
+
+
+@pytest.mark.parametrize("block_size", BLOCKS)
+def test_features_are_dropped_and_scaled_as_in_the_reference(block_size):
+    features = torch.randn(10, 4, 9, 12, generator=torch.Generator().manual_seed(1))
+    seeds = draw_channel_seeds(block_size)
+    dropped = drop_block_features(features, seeds, block_size=block_size)
+    for clip in range(10):
+        expected = reference.drop_block_features(
+            features[clip].double().numpy(), seeds[clip].numpy(), block_size=block_size
+        )
+        np.testing.assert_allclose(dropped[clip], expected, rtol=FLOAT32_ROUNDING, atol=0)
+
+
+def test_a_layer_keeps_each_clips_sum_of_ones_and_lets_none_through_where_all_is_dropped():
+    dropped = drop_block_features(torch.ones(10, 4, 9, 12), draw_channel_seeds((2, 3)), block_size=(2, 3))
+    torch.testing.assert_close(dropped.sum(dim=(1, 2, 3)), torch.full((10,), 4.0 * 9 * 12))
+    everywhere = torch.ones(1, 4, 8, 10, dtype=torch.bool)
+    assert (drop_block_features(torch.ones(1, 4, 9, 12), everywhere, block_size=(2, 3)) == 0).all()
+
+
 @pytest.mark.parametrize("block_size", [(10, 3), (3, 13), (0, 3)])
 def test_a_block_that_does_not_fit_is_refused(block_size):
     with pytest.raises(ShapeError, match=rf"block_size: got {block_size[0]} × {block_size[1]} .* on a map of 9 × 12"):
@@ -89,3 +112,7 @@ def test_seeds_of_the_wrong_kind_are_refused():
         ShapeError, match=r"seeds: got \(1, 3, 3\).*map of \(1, 4, 5\), but specgram is \(1, 1, 9, 12\)"
     ):
         drop_block(torch.zeros(1, 1, 9, 12), torch.zeros(1, 3, 3, dtype=torch.bool), block_size=(2, 3))
+    with pytest.raises(ShapeError, match=r"seeds: got \(1, 3, 3\).*map of \(1, 4, 5\), but features is \(1, 1, 4, 5\)"):
+        drop_block_features(torch.zeros(1, 1, 4, 5), torch.zeros(1, 3, 3, dtype=torch.bool), block_size=(2, 3))
+    with pytest.raises(ShapeError, match=r"specgram: got \(1, 4, 5\)"):
+        drop_block(torch.zeros(1, 4, 5), torch.zeros(1, 3, 3, dtype=torch.bool), block_size=(2, 3))

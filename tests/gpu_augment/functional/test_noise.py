@@ -4,7 +4,8 @@ import torch
 
 from tonearm.errors import ShapeError
 from tonearm.gpu_augment import reference
-from tonearm.gpu_augment.functional import add_noise, white_noise
+from tonearm.gpu_augment.functional import add_noise, blocks, white_noise
+from tonearm.gpu_augment.functional.noise import add_gaussian_noise
 
 SNR_TOLERANCE_DB = 0.05  # what is promised; float32 sums leave far less
 FLOAT32_ROUNDING = 2e-6
@@ -70,3 +71,41 @@ def test_silence_and_silent_noise_make_no_nan(noise_value):
 def test_noise_of_another_shape_is_refused():
     with pytest.raises(ShapeError, match=r"noise: got \(3, 1, 5\), must be like waveform, \(3, 1, 10\)"):
         add_noise(torch.ones(3, 1, 10), torch.ones(3, 1, 5), snr_db=torch.zeros(3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("lengths", [None, [4000, 50, 0], [9999, 3999, 1]])
+def test_clip_by_clip_adds_what_the_whole_batch_at_once_adds(dtype, lengths, monkeypatch):
+    clean, snr_db = batch().to(dtype), torch.tensor([0.0, -20.0, 30.0])
+    clean[2, 1, 3999] = float("nan")
+    noise = white_noise(KEYS, num_channels=2, num_samples=4000)
+    lengths = None if lengths is None else torch.tensor(lengths)
+    by_clip = add_noise(clean, noise, snr_db=snr_db, lengths=lengths)
+    monkeypatch.setattr(blocks, "ALWAYS_WHOLE", True)
+    at_once = add_noise(clean, noise, snr_db=snr_db, lengths=lengths)
+    assert by_clip.dtype == at_once.dtype == dtype
+    tolerance = 4e-2 if dtype == torch.float16 else 2e-5  # of values up to 40
+    torch.testing.assert_close(by_clip, at_once, rtol=0, atol=tolerance, equal_nan=True)
+    assert torch.isfinite(by_clip[:2]).all()
+
+
+def test_gradients_go_through_signal_noise_and_ratio():
+    inputs = [
+        torch.randn(2, 2, 5, dtype=torch.float64),
+        torch.randn(2, 2, 5, dtype=torch.float64),
+        torch.ones(2).double(),
+    ]
+    inputs = [one.requires_grad_() for one in inputs]
+    lengths = torch.tensor([5, 3])
+    assert torch.autograd.gradcheck(lambda x, n, r: add_noise(x, n, snr_db=r, lengths=lengths), inputs)
+
+
+def test_gaussian_noise_agrees_with_the_reference():
+    clean, lengths, deviation = batch(200), [200, 50, 0], [0.1, 0.02, 1.0]
+    noisy = add_gaussian_noise(clean, keys=KEYS, deviation=torch.tensor(deviation), lengths=torch.tensor(lengths))
+    noise = white_noise(KEYS, num_channels=2, num_samples=200)
+    for clip in range(3):
+        expected = reference.noise.add_gaussian_noise(
+            clean[clip].double().numpy(), noise[clip].double().numpy(), deviation=deviation[clip], length=lengths[clip]
+        )
+        np.testing.assert_allclose(noisy[clip], expected, rtol=0, atol=FLOAT32_ROUNDING)

@@ -8,7 +8,7 @@ import torch
 
 from tonearm.errors import ShapeError
 from tonearm.gpu_augment import reference
-from tonearm.gpu_augment.functional import convolve, fast_fft_length, synthetic_rir
+from tonearm.gpu_augment.functional import blocks, convolve, fast_fft_length, overlap_save, synthetic_rir
 from tonearm.gpu_augment.functional.counter import gaussian
 
 FFT_ROUNDING = 5e-6  # float32, on sums of some hundred products of about 1
@@ -50,6 +50,82 @@ def test_it_agrees_with_the_reference(taps, rir_channels):
                 length=lengths[clip],
             )
             np.testing.assert_allclose(wet[clip, channel], expected[0], rtol=0, atol=FFT_ROUNDING)
+
+
+@pytest.mark.parametrize("num_samples", [1, 700, 5000, 40_000])
+@pytest.mark.parametrize("taps", [1, 2, 600, 5000, 45_000])
+@pytest.mark.parametrize("with_lengths", [False, True])
+def test_pieces_give_what_the_whole_gives(num_samples, taps, with_lengths, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.randn(3, 2, num_samples, generator=generator)
+    rir = torch.randn(3, 2, taps, generator=generator) / taps**0.5
+    lengths = torch.tensor([num_samples, num_samples // 3, 0]) if with_lengths else None
+    pieces = convolve(clean, rir, lengths=lengths)
+    monkeypatch.setattr(blocks, "ALWAYS_WHOLE", True)
+    torch.testing.assert_close(pieces, convolve(clean, rir, lengths=lengths), rtol=0, atol=FFT_ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("taps", "n_fft", "hop", "partitions"),
+    [
+        (3, 512, 510, 1),
+        (3, 1024, 900, 1),
+        (500, 512, 13, 1),
+        (500, 8192, 7693, 1),
+        (500, 512, 256, 2),
+        (1500, 512, 256, 6),
+    ],
+)
+@pytest.mark.parametrize(("advance", "hold_edges"), [(0, False), (0, True), (250, True), (250, False)])
+def test_however_it_is_cut_the_result_is_the_same(taps, n_fft, hop, partitions, advance, hold_edges, monkeypatch):
+    if partitions > 1:
+        advance, hold_edges = 0, False  # a response is cut only where silence precedes the clip
+    generator = torch.Generator().manual_seed(0)
+    signal, lengths = torch.randn(3, 5000, generator=generator), [5000, 3071, 1]
+    response = torch.randn(3, taps, generator=generator) / taps**0.5
+    cut = overlap_save.Pieces(n_fft, hop, -(-5000 // hop), partitions)
+    monkeypatch.setattr(overlap_save, "choose_pieces", lambda *_, **__: cut)
+    options = {"lengths": lengths, "advance": advance, "hold_edges": hold_edges}
+    convolved = overlap_save.overlap_save(signal, response, **options)
+    for row, length in enumerate(lengths):
+        valid = signal[row, :length].double().numpy()
+        mode = "edge" if hold_edges else "constant"
+        padded = np.pad(valid, (taps - 1, advance), mode=mode)
+        expected = scipy.signal.fftconvolve(padded, response[row].double().numpy())[taps - 1 + advance :][:length]
+        np.testing.assert_allclose(convolved[row, :length], expected, rtol=0, atol=FFT_ROUNDING)
+        assert torch.equal(convolved[row, length:], signal[row, length:])
+
+
+def test_what_a_cut_costs_decides_and_any_length_has_one():
+    for num_samples in (1, 100, 220_500, 10_000_000):
+        for taps in (1, 100, 44_100, 3_000_000):
+            for may_partition in (False, True):
+                n_fft, hop, frames, partitions = overlap_save.choose_pieces(
+                    num_samples, taps, may_partition=may_partition
+                )
+                assert frames * hop >= num_samples
+                assert taps <= (n_fft - hop + 1 if partitions == 1 else partitions * hop)
+                assert partitions == 1 or (may_partition and n_fft == 2 * hop)
+
+
+@pytest.mark.parametrize("path", ["pieces", "whole"])
+def test_nothing_of_one_clip_or_of_padding_gets_into_another(path, monkeypatch):
+    monkeypatch.setattr(blocks, "ALWAYS_WHOLE", path == "whole")
+    clean = torch.randn(3, 1, 3000, generator=torch.Generator().manual_seed(0))
+    clean[0], clean[1, 0, 5] = 0.0, float("nan")
+    clean[2, 0, 2000:] = float("nan")
+    wet = convolve(clean, rooms(900)[:, None], lengths=torch.tensor([3000, 3000, 2000]))
+    assert not wet[0].any() and wet[2, 0, :2000].isfinite().all()
+
+
+def test_it_is_differentiable_in_the_clip_and_in_the_response():
+    clean = torch.randn(3, 1, 400, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    rir = rooms(90)[:, None].double().requires_grad_()
+    assert torch.autograd.gradcheck(convolve, (clean[:1, :, :9].detach().requires_grad_(), rir[:1, :, :5].detach()))
+    convolve(clean, rir).square().sum().backward()
+    assert clean.grad.isfinite().all() and rir.grad.isfinite().all()
+    with torch.no_grad():
+        torch.testing.assert_close(convolve(clean, rir), convolve(clean.detach(), rir.detach()), rtol=0, atol=1e-12)
 
 
 def test_it_agrees_with_scipy_on_a_long_clip():
@@ -102,7 +178,7 @@ def test_a_response_of_one_sample_is_the_direct_path():
     assert math.isfinite(room.sum())
 
 
-@pytest.mark.parametrize("shape", [(4, 1, 10), (3, 3, 10), (10,)])
+@pytest.mark.parametrize("shape", [(4, 1, 10), (3, 3, 10), (10,), (3, 2, 0)])
 def test_a_response_that_does_not_fit_is_refused(shape):
     with pytest.raises(ShapeError, match=r"rir: got \(.*\), must be \(batch, channel, taps\).*\(3, 2, 50\), or 1"):
         convolve(torch.zeros(3, 2, 50), torch.zeros(shape))

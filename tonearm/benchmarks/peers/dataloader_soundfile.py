@@ -7,7 +7,8 @@ hand over: "float32", or "int16" that is converted where it arrives, half the by
 
 import soundfile
 import torch
-from protocol import Peer, serve
+from loading import LoadingPeer
+from protocol import serve
 from torch.utils.data import DataLoader, Dataset
 
 
@@ -28,12 +29,12 @@ class Clips(Dataset):
         return index, torch.from_numpy(samples).unsqueeze(0)
 
 
-class DataLoaderSoundfile(Peer):
+class DataLoaderSoundfile(LoadingPeer):
     """The files as they are."""
 
     packages = ("torch", "soundfile")
 
-    def open(self, settings, num_clips):
+    def load(self, settings, num_clips):
         """A DataLoader whose workers stay from pass to pass."""
         return DataLoader(
             Clips(self.arguments.paths[:num_clips], self.arguments.num_samples, settings["samples"]),

@@ -9,7 +9,8 @@ import h5py
 import numpy
 import soundfile
 import torch
-from protocol import FULL_SCALE, Peer, make_once, serve
+from loading import FULL_SCALE, LoadingPeer, make_once
+from protocol import serve
 from torch.utils.data import DataLoader, Dataset
 
 
@@ -49,7 +50,7 @@ def as_it_is(batch):
     return batch
 
 
-class H5pyRows(Peer):
+class H5pyRows(LoadingPeer):
     """One file for all clips."""
 
     packages = ("h5py", "torch")
@@ -67,7 +68,7 @@ class H5pyRows(Peer):
 
         return make_once(self.arguments.folder / "h5py-rows", make)
 
-    def open(self, settings, num_clips):
+    def load(self, settings, num_clips):
         """A DataLoader whose workers stay from pass to pass."""
         whole = settings["read"] == "batch"
         kind = Slices if whole else Rows

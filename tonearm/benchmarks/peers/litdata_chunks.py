@@ -13,7 +13,8 @@ from pathlib import Path
 import litdata
 import soundfile
 import torch
-from protocol import FULL_SCALE, Peer, make_once, serve
+from loading import FULL_SCALE, LoadingPeer, make_once
+from protocol import serve
 from torch.utils.data import _utils as data_utils
 
 
@@ -53,7 +54,7 @@ class Clips(litdata.StreamingDataset):
         return stored["place"], waveform
 
 
-class LitDataChunks(Peer):
+class LitDataChunks(LoadingPeer):
     """Chunks of one folder."""
 
     packages = ("litdata", "torch", "soundfile")
@@ -79,7 +80,7 @@ class LitDataChunks(Peer):
         self.chunks = self.arguments.folder / f"litdata-{Path(self.arguments.paths[0]).suffix[1:]}"
         return make_once(self.chunks, make)
 
-    def open(self, settings, num_clips):
+    def load(self, settings, num_clips):
         """A StreamingDataLoader whose workers stay from pass to pass."""
         dataset = Clips(
             self.chunks,

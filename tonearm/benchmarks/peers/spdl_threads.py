@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy
 import spdl.io
 import torch
-from protocol import FULL_SCALE, Peer, serve
+from loading import FULL_SCALE, LoadingPeer
+from protocol import serve
 from spdl.pipeline import PipelineBuilder
 
 
@@ -104,12 +105,12 @@ def fill(row, samples):
     row[len(samples) :] = 0
 
 
-class SpdlThreads(Peer):
+class SpdlThreads(LoadingPeer):
     """The files as they are."""
 
     packages = ("spdl-io", "av", "torch")
 
-    def open(self, settings, num_clips):
+    def load(self, settings, num_clips):
         """Batches from a pipeline that is built anew for each pass."""
         return Batches(self.arguments, settings, num_clips)
 

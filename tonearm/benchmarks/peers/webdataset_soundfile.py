@@ -13,7 +13,8 @@ import numpy
 import soundfile
 import torch
 import webdataset
-from protocol import Peer, make_once, serve
+from loading import LoadingPeer, make_once
+from protocol import serve
 
 BATCHES_A_SHARD = 2
 
@@ -39,7 +40,7 @@ def collate(samples):
     return torch.tensor(numbers), torch.from_numpy(numpy.stack(waveforms))
 
 
-class WebDatasetSoundfile(Peer):
+class WebDatasetSoundfile(LoadingPeer):
     """Shards of two batches each."""
 
     packages = ("webdataset", "torch", "soundfile")
@@ -58,7 +59,7 @@ class WebDatasetSoundfile(Peer):
         self.shards = make_once(self.arguments.folder / f"webdataset-{suffix[1:]}-{size}-a-shard", make)
         return self.shards
 
-    def open(self, settings, num_clips):
+    def load(self, settings, num_clips):
         """A WebLoader whose workers stay from pass to pass."""
         size = BATCHES_A_SHARD * self.arguments.batch_size
         dataset = (

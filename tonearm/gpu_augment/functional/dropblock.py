@@ -15,9 +15,9 @@ blocks' areas drop_probability of the map; as blocks overlap, the share dropped 
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from tonearm.errors import RequestError, ShapeError
+from tonearm.gpu_augment.functional.layout import check_specgram
 
 
 def dropblock_gamma(drop_probability: float, *, block_size: tuple[int, int], size: tuple[int, int]) -> float:
@@ -72,22 +72,20 @@ def drop_block_mask(seeds: Tensor, *, block_size: tuple[int, int]) -> Tensor:
         >>> drop_block_mask(torch.tensor([[True, False]]), block_size=(1, 2))
         tensor([[ True,  True, False]])
     """
-    if seeds.dtype != torch.bool or seeds.dim() < 2:
-        raise ShapeError(
-            f"seeds: got {tuple(seeds.shape)} {seeds.dtype}, "
-            f"may be (..., mel - block mel + 1, time - block time + 1) torch.bool."
-        )
+    _check_seeds(seeds)
     mel, time = block_size
-    return _grown(_grown(seeds, time, axis=-1), mel, axis=-2)
+    # As bytes: there CPUs have wide instructions for "or", for bool torch uses none.
+    return _grown(_grown(seeds.view(torch.uint8), time, axis=-1), mel, axis=-2).view(torch.bool)
 
 
 def _grown(seeds: Tensor, length: int, *, axis: int) -> Tensor:
-    """Every True becomes a run of ``length``; the axis becomes ``length - 1`` longer."""
-    before, after = ([0, 0] * (-axis - 1) + pad for pad in ([1, 0], [0, 1]))
+    """Every 1 becomes a run of ``length``; the axis becomes ``length - 1`` longer."""
     grown, reached = seeds, 1
     while reached < length:  # a run united with itself, moved: 1, 2, 4 …, and for the last step no farther than needed
         step = min(reached, length - reached)
-        grown = F.pad(grown, [step * pad for pad in before]) | F.pad(grown, [step * pad for pad in after])
+        size = grown.shape[axis]
+        both = grown.narrow(axis, step, size - step) | grown.narrow(axis, 0, size - step)
+        grown = torch.cat([grown.narrow(axis, 0, step), both, grown.narrow(axis, size - step, step)], dim=axis)
         reached += step
     return grown
 
@@ -114,11 +112,57 @@ def drop_block(specgram: Tensor, seeds: Tensor, *, block_size: tuple[int, int]) 
         >>> drop_block(torch.tensor([[[[1.0, 3.0]]]]), seeds, block_size=(1, 2))
         tensor([[[[2., 2.]]]])
     """
-    mask = drop_block_mask(seeds, block_size=block_size)
-    if mask.shape != (specgram.shape[0], *specgram.shape[-2:]):
+    check_specgram(specgram)
+    _check_seeds(seeds)
+    _check_fit(seeds, block_size, name="specgram", of=specgram, size=(len(specgram), *specgram.shape[-2:]))
+    mean = specgram.mean(dim=(1, 2, 3), keepdim=True)
+    return torch.where(drop_block_mask(seeds, block_size=block_size).unsqueeze(1), mean, specgram)
+
+
+def drop_block_features(features: Tensor, seeds: Tensor, *, block_size: tuple[int, int]) -> Tensor:
+    """Drop blocks inside a network, as the paper's layer does: put 0 there, and scale the rest up to make good.
+
+        y = x · kept / (share of the clip's cells, over all channels, that is kept)
+
+    Args:
+        features: (batch, channel, mel, time), floating point.
+        seeds: (batch, channel, mel - block mel + 1, time - block time + 1) bool, True where a block begins.
+        block_size: (mel, time) cells of a block.
+
+    Returns:
+        A new tensor like features. A clip of which nothing is kept is 0.
+
+    Raises:
+        ShapeError: the seeds do not belong to maps of this size.
+
+    Reference:
+        Ghiasi, Lin, Le: DropBlock, 2018, algorithm 1. The share is each clip's own, so that none depends on the
+        others in its batch.
+
+    Example:
+        >>> seeds = torch.tensor([[[[True, False, False]]]])
+        >>> drop_block_features(torch.ones(1, 1, 1, 4), seeds, block_size=(1, 2))
+        tensor([[[[0., 0., 2., 2.]]]])
+    """
+    _check_seeds(seeds)
+    _check_fit(seeds, block_size, name="features", of=features, size=tuple(features.shape))
+    kept = drop_block_mask(seeds, block_size=block_size).logical_not()
+    share = kept.float().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1 / max(1, features.shape[1:].numel()))
+    return features * (kept / share).to(features.dtype)
+
+
+def _check_seeds(seeds: Tensor) -> None:
+    if seeds.dtype != torch.bool or seeds.dim() < 2:
+        raise ShapeError(
+            f"seeds: got {tuple(seeds.shape)} {seeds.dtype}, "
+            f"may be (..., mel - block mel + 1, time - block time + 1) torch.bool."
+        )
+
+
+def _check_fit(seeds: Tensor, block_size: tuple[int, int], *, name: str, of: Tensor, size: tuple[int, ...]) -> None:
+    grown = (*seeds.shape[:-2], seeds.shape[-2] + block_size[0] - 1, seeds.shape[-1] + block_size[1] - 1)
+    if grown != size:
         raise ShapeError(
             f"seeds: got {tuple(seeds.shape)}, which with blocks of {block_size} make a map of "
-            f"{tuple(mask.shape)}, but specgram is {tuple(specgram.shape)}."
+            f"{grown}, but {name} is {tuple(of.shape)}."
         )
-    mean = specgram.mean(dim=(1, 2, 3), keepdim=True)
-    return torch.where(mask.unsqueeze(1), mean, specgram)

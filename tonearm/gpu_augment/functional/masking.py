@@ -1,10 +1,11 @@
-"""Bands of time or frequency covered up in a spectrogram, each clip with masks of its own."""
+"""Bands of time and frequency covered up in a spectrogram, each clip with masks of its own."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from tonearm.gpu_augment.functional import blocks
 from tonearm.gpu_augment.functional.layout import check_specgram
 
 Fill = float | Literal["mean"]
@@ -34,13 +35,38 @@ def time_mask(specgram: Tensor, *, start: Tensor, width: Tensor, fill: Fill = "m
         tensor([[[[1., 0., 1.]]]])
     """
     check_specgram(specgram)
-    return _filled(specgram, _bands(start, width, specgram.shape[3])[:, None, None, :], fill)
+    return cover(specgram, time=(start, width), fill=fill)
 
 
 def frequency_mask(specgram: Tensor, *, start: Tensor, width: Tensor, fill: Fill = "mean") -> Tensor:
     """Cover the mel bins from start to start + width, over all frames and channels; else like :func:`time_mask`."""
     check_specgram(specgram)
-    return _filled(specgram, _bands(start, width, specgram.shape[2])[:, None, :, None], fill)
+    return cover(specgram, mel=(start, width), fill=fill)
+
+
+def cover(
+    specgram: Tensor,
+    *,
+    mel: tuple[Tensor, Tensor] | None = None,
+    time: tuple[Tensor, Tensor] | None = None,
+    fill: Fill,
+) -> Tensor:
+    """Cover bands of one axis, or of both in one pass; what the masks of this package are made of.
+
+    ``mel`` and ``time`` are (start, width) with masks in the second axis, as :func:`time_mask` takes them.
+    """
+    if blocks.on_cpu(specgram) and not specgram.requires_grad:
+        return _fill_slices(specgram, mel=mel, time=time, fill=fill)
+    mask = None
+    if mel is not None:
+        mask = _bands(*mel, specgram.shape[2])[:, None, :, None]
+    if time is not None:
+        frames = _bands(*time, specgram.shape[3])[:, None, None, :]
+        mask = frames if mask is None else mask | frames
+    assert mask is not None  # one axis is always given
+    if fill == "mean":
+        return torch.where(mask, specgram.mean(dim=(1, 2, 3), keepdim=True), specgram)
+    return specgram.masked_fill(mask, fill)
 
 
 def _bands(start: Tensor, width: Tensor, size: int) -> Tensor:
@@ -50,7 +76,19 @@ def _bands(start: Tensor, width: Tensor, size: int) -> Tensor:
     return ((index >= first) & (index < first + width[..., None])).any(dim=1)
 
 
-def _filled(specgram: Tensor, mask: Tensor, fill: Fill) -> Tensor:
-    if fill == "mean":
-        return torch.where(mask, specgram.mean(dim=(1, 2, 3), keepdim=True), specgram)
-    return specgram.masked_fill(mask, fill)
+def _fill_slices(
+    specgram: Tensor, *, mel: tuple[Tensor, Tensor] | None, time: tuple[Tensor, Tensor] | None, fill: Fill
+) -> Tensor:
+    """The same where the host knows the places: only what is covered is written to."""
+    values = specgram.mean(dim=(1, 2, 3)).tolist() if fill == "mean" else [fill] * len(specgram)
+    covered = specgram.clone()
+    for axis, bands in ((2, mel), (3, time)):
+        if bands is None:
+            continue
+        starts, widths = (place.tolist() for place in bands)
+        lines = covered.unbind(0) if axis == 3 else covered.transpose(2, 3).unbind(0)
+        for clip, value in enumerate(values):
+            for start, width in zip(starts[clip], widths[clip], strict=True):
+                if width > 0:
+                    lines[clip][..., max(0, start) : max(0, start + width)].fill_(value)
+    return covered

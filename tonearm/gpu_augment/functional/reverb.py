@@ -6,27 +6,11 @@ import torch
 from torch import Tensor
 
 from tonearm.errors import ShapeError
+from tonearm.gpu_augment.functional import blocks
 from tonearm.gpu_augment.functional.counter import gaussian
+from tonearm.gpu_augment.functional.fft_length import fast_fft_length as fast_fft_length  # others import it from here
 from tonearm.gpu_augment.functional.layout import at_least_float32, check_waveform, valid_samples
-
-
-def fast_fft_length(minimum: int) -> int:
-    """The smallest 2^a · 3^b · 5^c that is at least ``minimum``; FFT libraries are slow on larger prime factors.
-
-    Example:
-        >>> fast_fft_length(264_599), fast_fft_length(7)
-        (270000, 8)
-    """
-    best: int = 1 << max(minimum - 1, 0).bit_length()
-    five = 1
-    while five < best:
-        odd = five
-        while odd < best:
-            quotient = -(-minimum // odd)
-            best = min(best, odd << (quotient - 1).bit_length())
-            odd *= 3
-        five *= 5
-    return best
+from tonearm.gpu_augment.functional.overlap_save import overlap_save
 
 
 def convolve(waveform: Tensor, rir: Tensor, *, lengths: Tensor | None = None) -> Tensor:
@@ -35,7 +19,8 @@ def convolve(waveform: Tensor, rir: Tensor, *, lengths: Tensor | None = None) ->
         y(t) = Σ_k rir(k) · x(t - k),    0 ≤ t < time
 
     Nothing is shifted or scaled: where the response begins with its direct path, events stay where they were, and the
-    level is the response's affair. What rings on after the clip's end is cut off.
+    level is the response's affair. What rings on after the clip's end is cut off. On a CPU it goes in pieces (see
+    :func:`~tonearm.gpu_augment.functional.overlap_save.overlap_save`), unless it is differentiated or compiled.
 
     Args:
         waveform: (batch, channel, time), floating point.
@@ -53,7 +38,8 @@ def convolve(waveform: Tensor, rir: Tensor, *, lengths: Tensor | None = None) ->
         tensor([[[1.0000, 0.5000, 2.0000]]])
     """
     check_waveform(waveform)
-    if rir.dim() != 3 or any(r not in (1, w) for r, w in zip(rir.shape[:2], waveform.shape[:2], strict=True)):
+    fits = rir.dim() == 3 and all(r in (1, w) for r, w in zip(rir.shape[:2], waveform.shape[:2], strict=True))
+    if not fits or rir.shape[2] == 0:
         raise ShapeError(
             f"rir: got {tuple(rir.shape)}, must be (batch, channel, taps) with the batch and channels of waveform, "
             f"{tuple(waveform.shape)}, or 1."
@@ -61,15 +47,22 @@ def convolve(waveform: Tensor, rir: Tensor, *, lengths: Tensor | None = None) ->
     if waveform.numel() == 0:  # which no FFT takes
         return waveform.clone()
     clean = at_least_float32(waveform)
-    num_samples = waveform.shape[-1]
+    batch, num_channels, num_samples = waveform.shape
     rir = rir[..., :num_samples].to(clean.dtype)  # later taps reach no sample that is kept
+    if blocks.on_cpu(clean) and not (torch.is_grad_enabled() and (clean.requires_grad or rir.requires_grad)):
+        each = [num_samples] * batch if lengths is None else lengths.clamp(0, num_samples).tolist()
+        rows = clean.reshape(batch * num_channels, num_samples)
+        taps = rir.expand(batch, num_channels, -1).reshape(len(rows), -1)
+        wet = overlap_save(rows, taps, lengths=[length for length in each for _ in range(num_channels)])
+        return wet.view(waveform.shape).to(waveform.dtype)
+    signal = clean if lengths is None else torch.where(valid_samples(lengths, num_samples), clean, 0.0)
     # Long enough that the end of the tail does not wrap around onto the beginning.
     n_fft = fast_fft_length(num_samples + rir.shape[-1] - 1)
-    spectrum = torch.fft.rfft(clean, n=n_fft) * torch.fft.rfft(rir, n=n_fft)
-    wet: Tensor = torch.fft.irfft(spectrum, n=n_fft)[..., :num_samples]
+    spectrum = torch.fft.rfft(signal, n=n_fft) * torch.fft.rfft(rir, n=n_fft)
+    whole: Tensor = torch.fft.irfft(spectrum, n=n_fft)[..., :num_samples]
     if lengths is not None:
-        wet = torch.where(valid_samples(lengths, num_samples), wet, clean)
-    return wet.to(waveform.dtype)
+        whole = torch.where(valid_samples(lengths, num_samples), whole, clean)
+    return whole.to(waveform.dtype)
 
 
 def synthetic_rir(keys: Tensor, *, rt60_seconds: Tensor, drr_db: Tensor, sample_rate: int, num_samples: int) -> Tensor:
@@ -101,8 +94,9 @@ def synthetic_rir(keys: Tensor, *, rt60_seconds: Tensor, drr_db: Tensor, sample_
         (tensor([0.5000]), tensor(1.))
     """
     time_seconds = torch.arange(1, num_samples, dtype=torch.float32, device=keys.device) / sample_rate
-    decay = torch.exp(time_seconds * (-3.0 * math.log(10.0) / rt60_seconds.float()[:, None]))
-    tail = gaussian(keys, num_samples - 1) * decay
+    rate = -3.0 * math.log(10.0) / rt60_seconds.float()[:, None]
     ratio = torch.pow(10.0, drr_db.float()[:, None] / 10.0)
+    noise = gaussian(keys, num_samples - 1)
+    tail = noise * torch.exp(time_seconds * rate)
     norm = torch.linalg.vector_norm(tail, dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
-    return torch.cat([torch.sqrt(ratio / (1 + ratio)), tail / norm / torch.sqrt(1 + ratio)], dim=1)
+    return torch.cat([torch.sqrt(ratio / (1 + ratio)), tail / (norm * torch.sqrt(1 + ratio))], dim=1)

@@ -17,6 +17,29 @@ def mask(specgram: Array, *, spans: Sequence[tuple[int, int]], axis: int, fill: 
     return covered
 
 
+def spec_augment(
+    specgram: Array,
+    *,
+    mel_spans: Sequence[tuple[int, int]],
+    time_spans: Sequence[tuple[int, int]],
+    fill: float | str,
+) -> Array:
+    """The map with the spans of both axes covered; the mean is that of the map as it came."""
+    value = float(specgram.mean()) if fill == "mean" else float(fill)
+    return mask(mask(specgram, spans=mel_spans, axis=1, fill=value), spans=time_spans, axis=2, fill=value)
+
+
+def mask_probability(size: int, *, widest: int) -> Array:
+    """How likely one mask covers each cell of an axis, counted over every width and every place where it fits."""
+    widest = min(widest, size)
+    covered = np.zeros(size)
+    for width in range(widest + 1):
+        places = size - width + 1
+        for start in range(places):
+            covered[start : start + width] += 1 / places / (widest + 1)
+    return covered
+
+
 def drop_block_mask(seeds: NDArray[np.bool_], *, block_size: tuple[int, int]) -> NDArray[np.bool_]:
     """The (mel, time) cells that the blocks cover which begin at the seeds."""
     block_mel, block_time = block_size
@@ -29,3 +52,10 @@ def drop_block_mask(seeds: NDArray[np.bool_], *, block_size: tuple[int, int]) ->
 def drop_block(specgram: Array, seeds: NDArray[np.bool_], *, block_size: tuple[int, int]) -> Array:
     """The map with the blocks filled with its mean."""
     return np.where(drop_block_mask(seeds, block_size=block_size), specgram.mean(), specgram)
+
+
+def drop_block_features(features: Array, seeds: NDArray[np.bool_], *, block_size: tuple[int, int]) -> Array:
+    """A layer's maps (channel, mel, time) with the blocks at 0 and the rest scaled up; seeds are each channel's own."""
+    kept = ~np.stack([drop_block_mask(own, block_size=block_size) for own in seeds])
+    scaled: Array = features * kept / max(kept.mean(), 1 / kept.size)
+    return scaled

@@ -1,0 +1,1 @@
+"""What makes those pages of this folder that are made of the code."""
