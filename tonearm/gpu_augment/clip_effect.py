@@ -1,7 +1,8 @@
 """The base of the effects that change each clip by itself: choose clips, gather them, change them, write them back."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from tonearm.gpu_augment.core import Augmentation, Augmented
 from tonearm.gpu_augment.functional import blocks
 from tonearm.gpu_augment.functional.layout import check_waveform
 from tonearm.gpu_augment.params import Step
+from tonearm.gpu_augment.workers import side_by_side
 
 
 class ClipEffect(Augmentation):
@@ -70,15 +72,12 @@ class ClipEffect(Augmentation):
         step = next(steps)
         if len(step.clips) == 0:
             return batch
-        waveform = batch.waveform.clone() if batch.waveform is given else batch.waveform
-        for part in parts(step, waveform):
-            clips, gathered = gather(waveform, part)
-            own_lengths = None if batch.lengths is None else batch.lengths.index_select(0, part.clips)
-            changed = where_on(part, self.effect(clips, part.rows[:, 1:], own_lengths), clips)
-            if gathered:
-                waveform.index_copy_(0, part.clips, changed)
-            else:
-                clips.copy_(changed)
+
+        def change(part: Step, clips: Tensor) -> Tensor:
+            lengths = None if batch.lengths is None else batch.lengths.index_select(0, part.clips)
+            return self.effect(clips, part.rows[:, 1:], lengths)
+
+        waveform = change_clips(batch.waveform, step, change, in_place=batch.waveform is not given)
         lengths = batch.lengths
         if self.changes_lengths:
             if lengths is None:
@@ -90,24 +89,38 @@ class ClipEffect(Augmentation):
         return Augmented(waveform, lengths, batch.targets)
 
 
-def parts(step: Step, waveform: Tensor) -> Iterator[Step]:
-    """The step in pieces that go through at a time: on a CPU what fits its caches, else all of it."""
-    count, clip_bytes = len(step.clips), waveform[0].numel() * waveform.element_size()
+def change_clips(waveform: Tensor, step: Step, change: Callable[[Step, Tensor], Tensor], *, in_place: bool) -> Tensor:
+    """The batch with a step's clips changed, the others as they were; the same tensor if ``in_place``, else a new one.
+
+    ``change`` gets the step or a part of it, and its clips. On a CPU these are parts that fit a cache, side by side.
+    """
+    clip_bytes = waveform[0].numel() * waveform.element_size()
+    count = len(step.clips)
     block = blocks.items_per_block(count, waveform, item_bytes=clip_bytes, block_bytes=blocks.CLIPS_BYTES)
-    if block == count:
-        yield step
-        return
-    for begin in range(0, count, block):
-        yield step.part(begin, begin + block)
+    parts = [step] if block >= count else [step.part(begin, begin + block) for begin in range(0, count, block)]
+    if not blocks.on_cpu(waveform) or waveform.requires_grad:
+        changed = waveform if in_place else waveform.clone()
+        for part in parts:
+            clips = waveform.index_select(0, part.clips)
+            changed.index_copy_(0, part.clips, where_on(part, change(part, clips), clips))
+        return changed
 
+    changed = waveform if in_place else torch.empty_like(waveform)
 
-def gather(waveform: Tensor, step: Step) -> tuple[Tensor, bool]:
-    """The clips that a step touches, and whether they are a copy; neighbours in a batch on a CPU need none."""
-    if blocks.on_cpu(waveform) and not waveform.requires_grad and not step.padded:
-        first, last = int(step.clips[0]), int(step.clips[-1])
-        if last - first == len(step.clips) - 1:  # they ascend
-            return waveform[first : last + 1], False
-    return waveform.index_select(0, step.clips), True
+    def touch(part: Step) -> None:
+        first, last = int(part.clips[0]), int(part.clips[-1])
+        if last - first == len(part.clips) - 1 and not part.padded:  # neighbours, as clips ascend: no need to gather
+            changed[first : last + 1] = change(part, waveform[first : last + 1])
+        else:
+            clips = waveform.index_select(0, part.clips)
+            changed.index_copy_(0, part.clips, where_on(part, change(part, clips), clips))
+
+    def copy(clip: int) -> None:
+        changed[clip] = waveform[clip]
+
+    others = [] if in_place else sorted(set(range(len(waveform))) - set(step.clips.tolist()))
+    side_by_side([*(partial(touch, part) for part in parts), *(partial(copy, clip) for clip in others)])
+    return changed
 
 
 def where_on(step: Step, changed: Tensor, before: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tonearm.errors import ShapeError
-from tonearm.gpu_augment.clip_effect import ClipEffect, gather, parts, where_on
+from tonearm.gpu_augment.clip_effect import ClipEffect, change_clips, where_on
 from tonearm.gpu_augment.core import Augmented
 from tonearm.gpu_augment.params import Step
 
@@ -54,23 +54,32 @@ class PairEffect(ClipEffect):
         step = next(steps)
         if len(step.clips) == 0:
             return batch
-        batch_size = len(batch.waveform)
-        mixed, lengths, targets = batch.waveform.clone(), batch.lengths, batch.targets
-        for part in parts(step, batch.waveform):
-            # The others are 1 … batch_size - 1 places further, around the batch.
-            partner = (part.clips + 1 + (part.rows[:, -1] * (batch_size - 1)).long()) % batch_size
-            clips, _ = gather(batch.waveform, part)
-            partners = batch.waveform.index_select(0, partner)
+        waveform, lengths, targets = batch.waveform, batch.lengths, batch.targets
+        # The others are 1 … batch_size - 1 places further, around the batch.
+        batch_size = len(waveform)
+        partner = (step.clips + 1 + (step.rows[:, -1] * (batch_size - 1)).long()) % batch_size
+        partner_of = torch.zeros(batch_size, dtype=torch.int64, device=waveform.device).index_copy(
+            0, step.clips, partner
+        )
+        share_of = torch.zeros(batch_size, dtype=targets.dtype, device=waveform.device)
+
+        def change(part: Step, clips: Tensor) -> Tensor:
+            their_places = partner_of.index_select(0, part.clips)
             own, theirs = (
-                None if batch.lengths is None else batch.lengths.index_select(0, which)
-                for which in (part.clips, partner)
+                None if lengths is None else lengths.index_select(0, places) for places in (part.clips, their_places)
             )
-            changed, share = self.mix(clips, partners, part.rows[:, 1:-1], own, theirs)
-            mixed.index_copy_(0, part.clips, where_on(part, changed, clips))
-            before = batch.targets.index_select(0, part.clips)
-            share = share.to(before.dtype).view(-1, *[1] * (before.dim() - 1))
-            after = torch.lerp(before, batch.targets.index_select(0, partner), share)
-            targets = targets.index_copy(0, part.clips, where_on(part, after, before))
-            if own is not None and theirs is not None and lengths is not None:
-                lengths = lengths.index_copy(0, part.clips, where_on(part, torch.maximum(own, theirs), own))
+            mixed, share = self.mix(clips, waveform.index_select(0, their_places), part.rows[:, 1:-1], own, theirs)
+            share_of.index_copy_(0, part.clips, share.to(share_of.dtype))
+            return mixed
+
+        mixed = change_clips(waveform, step, change, in_place=False)  # partners are heard unmixed
+
+        before = targets.index_select(0, step.clips)
+        share = share_of.index_select(0, step.clips).view(-1, *[1] * (targets.dim() - 1))
+        after = torch.lerp(before, targets.index_select(0, partner), share)
+        targets = targets.index_copy(0, step.clips, where_on(step, after, before))
+        if lengths is not None:
+            own = lengths.index_select(0, step.clips)
+            longer = torch.maximum(own, lengths.index_select(0, partner))
+            lengths = lengths.index_copy(0, step.clips, where_on(step, longer, own))
         return Augmented(mixed, lengths, targets)

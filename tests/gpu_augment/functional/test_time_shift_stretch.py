@@ -1,14 +1,18 @@
+"""The mission's effect: its parts at their rates, cut where they should be, exact after ten minutes."""
+
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
+from tonearm.errors import RequestError
 from tonearm.gpu_augment import reference
-from tonearm.gpu_augment.functional import cut_range, time_shift_stretch
+from tonearm.gpu_augment.functional import blocks, cut_range, time_shift_stretch
 from tonearm.gpu_augment.functional.time_shift_stretch import input_positions
 
 FLOAT32_ROUNDING = 2e-6
+TABLE_ROUNDING = 1e-5  # of sinc: its table is 1e-6 off at a tap at most, and the samples are up to 4
 FLOAT64_ROUNDING = 1e-12
 POSITION_ROUNDING = 2e-8  # samples, of float64 products of 3e7
 FREQUENCY_TOLERANCE_HZ = 2.0  # a bin of half a second
@@ -32,28 +36,89 @@ def spectrum(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.fft.rfftfreq(len(samples), 1 / RATE), amplitude
 
 
+every_interpolation = pytest.mark.parametrize("interpolation", ["linear", "cubic", "sinc"])
+
+
+@every_interpolation
 @pytest.mark.parametrize("channels", [1, 2])
-def test_it_agrees_with_the_reference(channels):
+@pytest.mark.parametrize("whole", [False, True])
+def test_it_agrees_with_the_reference(channels, interpolation, whole, monkeypatch):
+    monkeypatch.setattr(blocks, "ALWAYS_WHOLE", whole)
     clips = torch.randn(4, channels, 200, generator=torch.Generator().manual_seed(0))
     cut_out, cut_in, lengths = [0.5, 0.3, 0.9, 0.5], [0.6, 0.25, 0.92, 0.5], [200, 150, 3, 1]
     stretched = time_shift_stretch(
-        clips, cut_out=fractions(*cut_out), cut_in=fractions(*cut_in), lengths=torch.tensor(lengths)
+        clips,
+        cut_out=fractions(*cut_out),
+        cut_in=fractions(*cut_in),
+        lengths=torch.tensor(lengths),
+        interpolation=interpolation,
     )
+    rounding = TABLE_ROUNDING if interpolation == "sinc" else FLOAT32_ROUNDING
     for clip in range(4):
         expected = reference.time_shift_stretch(
-            clips[clip].double().numpy(), cut_out=cut_out[clip], cut_in=cut_in[clip], length=lengths[clip]
+            clips[clip].double().numpy(),
+            cut_out=cut_out[clip],
+            cut_in=cut_in[clip],
+            length=lengths[clip],
+            interpolation=interpolation,
         )
-        np.testing.assert_allclose(stretched[clip], expected, rtol=0, atol=FLOAT32_ROUNDING)
+        np.testing.assert_allclose(stretched[clip], expected, rtol=0, atol=rounding)
 
 
-def test_equal_cuts_change_nothing():
+@every_interpolation
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_clip_by_clip_and_the_whole_batch_agree(interpolation, dtype, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    clips = torch.randn(7, 2, 3000, dtype=dtype, generator=generator)
+    lengths = torch.tensor([3000, 2999, 1700, 40, 2, 1, 0])
+    cut_out = torch.rand(7, dtype=torch.float64, generator=generator).clamp(1e-9, 1 - 1e-9)
+    lowest, highest = cut_range(cut_out, min_rate=0.6, max_rate=1.5)
+    cuts = {"cut_out": cut_out, "cut_in": (lowest + highest) / 2, "interpolation": interpolation, "max_rate": 1.5}
+    for own_lengths in (None, lengths):
+        if own_lengths is not None:
+            clips[3:, :, 40:] = float("nan")  # which nobody may read
+        by_clip = time_shift_stretch(clips, lengths=own_lengths, **cuts)
+        monkeypatch.setattr(blocks, "ALWAYS_WHOLE", True)
+        whole = time_shift_stretch(clips, lengths=own_lengths, **cuts)
+        monkeypatch.setattr(blocks, "ALWAYS_WHOLE", False)
+        torch.testing.assert_close(by_clip, whole, rtol=0, atol=FLOAT32_ROUNDING, equal_nan=True)
+    for clip, length in enumerate(lengths.tolist()):
+        assert torch.isfinite(by_clip[clip, :, : min(length, 40)]).all()
+
+
+@every_interpolation
+def test_gradients_go_where_the_samples_came_from(interpolation):
+    """The effect is linear in the clip, so that its gradient is its transpose."""
+    generator = torch.Generator().manual_seed(0)
+    clip = torch.randn(1, 1, 200, dtype=torch.float64, generator=generator, requires_grad=True)
+    weights = torch.randn(1, 1, 200, dtype=torch.float64, generator=generator)
+    cuts = {"cut_out": fractions(0.4), "cut_in": fractions(0.45), "interpolation": interpolation}
+    (weights * time_shift_stretch(clip, **cuts)).sum().backward()
+    with torch.no_grad():
+        identity = torch.eye(200, dtype=torch.float64)[:, None]
+        columns = time_shift_stretch(
+            identity,
+            cut_out=fractions(0.4).expand(200),
+            cut_in=fractions(0.45).expand(200),
+            interpolation=interpolation,
+        )
+    expected = (columns[:, 0] * weights[0, 0]).sum(dim=1)
+    torch.testing.assert_close(clip.grad[0, 0], expected, rtol=0, atol=FLOAT64_ROUNDING)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+def test_equal_cuts_change_nothing(interpolation):
     clips = torch.randn(2, 1, 1000, generator=torch.Generator().manual_seed(0))
     cut = fractions(0.3, 0.8)
-    torch.testing.assert_close(time_shift_stretch(clips, cut_out=cut, cut_in=cut), clips, rtol=0, atol=FLOAT32_ROUNDING)
+    same = time_shift_stretch(clips, cut_out=cut, cut_in=cut, interpolation=interpolation)
+    torch.testing.assert_close(same, clips, rtol=0, atol=FLOAT32_ROUNDING)
 
 
-def test_a_tone_has_the_frequency_of_its_rate_on_each_side_of_the_cut():
-    stretched = time_shift_stretch(tone(1000.0, 2.0), cut_out=fractions(0.5), cut_in=fractions(0.55))[0, 0]
+@every_interpolation
+def test_a_tone_has_the_frequency_of_its_rate_on_each_side_of_the_cut(interpolation):
+    stretched = time_shift_stretch(
+        tone(1000.0, 2.0), cut_out=fractions(0.5), cut_in=fractions(0.55), interpolation=interpolation
+    )[0, 0]
     for half, rate in ((stretched[:RATE], 1.1), (stretched[RATE:], 0.9)):
         frequencies, amplitude = spectrum(half)
         peak = frequencies[amplitude.argmax()]
@@ -78,6 +143,38 @@ def test_linear_interpolation_folds_as_documented():
     assert 20 * amplitude.max().log10() == pytest.approx(-5.05, abs=0.3)
 
 
+@pytest.mark.parametrize("frequency_hz", [18_000.0, 19_500.0, 21_500.0])
+def test_with_sinc_nothing_folds(frequency_hz):
+    """At rate 1.25 what lies above 17.64 kHz has no place below half the sample rate."""
+    cuts = {"cut_out": fractions(0.5), "cut_in": fractions(0.5 * 1.25), "interpolation": "sinc"}
+    stretched = time_shift_stretch(tone(frequency_hz, 2.0), **cuts)[0, 0]
+    # Not the ends: the tone begins there, and the two parts meet, with a click.
+    _, amplitude = spectrum(stretched[500 : RATE - 500])
+    assert 20 * amplitude.max().log10() < -70.0  # what functional/interpolation.py promises
+    frequencies, amplitude = spectrum(stretched[RATE + 500 : -500])  # it comes out at rate 0.75 in the slower part
+    assert abs(frequencies[amplitude.argmax()] - 0.75 * frequency_hz) < FREQUENCY_TOLERANCE_HZ
+    image_hz = 0.75 * (RATE - frequency_hz)
+    near = (frequencies - image_hz).abs() < 3 * FREQUENCY_TOLERANCE_HZ
+    if abs(image_hz - 0.75 * frequency_hz) > 1000.0:
+        assert 20 * amplitude[near].max().log10() < -70.0
+
+
+def test_sinc_made_for_slower_rates_lets_treble_fold():
+    """max_rate is what its kernel is wide enough for."""
+    cuts = {"cut_out": fractions(0.25), "cut_in": fractions(0.5), "interpolation": "sinc"}  # rate 2
+    levels = []
+    for max_rate in (1.0, 2.0):
+        stretched = time_shift_stretch(tone(16_000.0, 2.0), max_rate=max_rate, **cuts)[0, 0]
+        _, amplitude = spectrum(stretched[500 : RATE // 2 - 500])
+        levels.append(20 * amplitude.max().log10())
+    assert levels[0] > -1.0 and levels[1] < -70.0
+
+
+def test_other_interpolations_are_refused():
+    with pytest.raises(RequestError, match=r"interpolation: got 'nearest', may be 'linear', 'cubic' or 'sinc'\."):
+        time_shift_stretch(torch.ones(1, 1, 9), cut_out=fractions(0.5), cut_in=fractions(0.5), interpolation="nearest")
+
+
 def test_positions_are_exact_after_ten_minutes():
     """float32 positions would be up to a sample off."""
     length = 10 * 60 * RATE
@@ -94,7 +191,9 @@ def test_positions_are_exact_after_ten_minutes():
         assert abs(Fraction(position) - exact) < POSITION_ROUNDING
 
 
-def test_the_end_of_a_ten_minute_clip_is_in_its_place():
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_end_of_a_ten_minute_clip_is_in_its_place(whole, monkeypatch):
+    monkeypatch.setattr(blocks, "ALWAYS_WHOLE", whole)
     length = 10 * 60 * RATE
     clip = torch.zeros(1, 1, length)
     clip[..., length - 1000 :: 90] = 1.0  # clicks

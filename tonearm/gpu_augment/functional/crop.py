@@ -1,11 +1,14 @@
 """Cut the same number of samples out of each clip."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from tonearm.gpu_augment.functional import blocks
 from tonearm.gpu_augment.functional.layout import check_waveform
+from tonearm.gpu_augment.workers import side_by_side
 
 
 def crop(waveform: Tensor, *, start: Tensor, num_samples: int) -> Tensor:
@@ -35,8 +38,11 @@ def crop(waveform: Tensor, *, start: Tensor, num_samples: int) -> Tensor:
         return F.pad(waveform, (0, missing))
     if blocks.on_cpu(waveform) and not waveform.requires_grad:  # a slice a clip: no index to make and to read
         kept = waveform.new_empty(*waveform.shape[:2], num_samples)
-        for clip, begin in enumerate(start.tolist()):
+
+        def cut(clip: int, begin: int) -> None:
             kept[clip] = waveform[clip, :, begin : begin + num_samples]
+
+        side_by_side([partial(cut, clip, begin) for clip, begin in enumerate(start.tolist())])
         return kept
     index = start[:, None] + torch.arange(num_samples, device=waveform.device)
     return waveform.gather(2, index[:, None].expand(-1, waveform.shape[1], -1))

@@ -19,6 +19,7 @@ and cubic do not do that. Sinc does: the higher the rate, the lower its cutoff.
 """
 
 import math
+import threading
 from collections.abc import Sequence
 
 import torch
@@ -38,9 +39,9 @@ KAISER_BETA = 7.306
 ROLL_OFF = 1 / 1.146
 PHASES = 512  # rows of a kernel's table; interpolated linearly between them it is 1e-6 off at most
 
-RUN_SAMPLES = 1 << 16  # of a run at one rate: the float64 positions, and what is made of them, fit a CPU's caches
-RUN_ROWS = 8  # to fold these into, so that each thread has rows to gather
-WINDOW_SAMPLES = 1 << 12  # as many of a run by sinc, each of which reads a window of 38 samples or more
+RUN_SAMPLES = 1 << 17  # of a run at one rate to read at a time: so many that the work costs more than the calls
+RUN_ROWS = 8  # to fold them into, so that each of torch's threads has some to gather
+WINDOW_SAMPLES = 1 << 12  # the same for sinc, which reads a window of 38 samples or more for each
 
 
 def check_interpolation(interpolation: str) -> None:
@@ -77,6 +78,10 @@ def interpolate(
     Returns:
         (batch, channel, n).
     """
+    if waveform.shape[2] == 1:
+        return waveform.expand(-1, -1, position.shape[1])
+    if interpolation == "linear":
+        return _linear(waveform, position, last)
     index, fraction = position.long(), position.frac().to(waveform.dtype)
 
     def samples(offset: int) -> Tensor:
@@ -84,8 +89,6 @@ def interpolate(
         at = torch.minimum(at, last) if offset > 0 else at.clamp(min=0)
         return waveform.gather(2, at[:, None].expand(-1, waveform.shape[1], -1))
 
-    if interpolation == "linear":
-        return torch.lerp(samples(0), samples(1), fraction[:, None])
     if interpolation == "cubic":
         return _catmull_rom([samples(offset) for offset in range(-1, 3)], fraction[:, None])
     half = half_width(max_rate)
@@ -99,6 +102,16 @@ def interpolate(
         weight = torch.lerp(column.gather(1, row), column.gather(1, row + 1), between)
         read = torch.addcmul(read, samples(tap - half + 1), weight[:, None])
     return read
+
+
+def _linear(waveform: Tensor, position: Tensor, last: Tensor) -> Tensor:
+    """The line between two samples, found with one index: the last sample is the right end of the cell before it."""
+    index = torch.minimum(position.long(), (last - 1).clamp(min=0))
+    fraction = (position - index.double()).to(waveform.dtype)[:, None]
+    index = index[:, None].expand(-1, waveform.shape[1], -1)
+    left, right = waveform.gather(2, index), waveform[..., 1:].gather(2, index)
+    right = torch.where(last[:, None] > 0, right, left)  # of a single sample, the next is not the clip's
+    return torch.addcmul(left, fraction, right - left)
 
 
 def _catmull_rom(neighbours: Sequence[Tensor], fraction: Tensor) -> Tensor:
@@ -157,11 +170,24 @@ def _table_rows(fraction: Tensor) -> tuple[Tensor, Tensor]:
     return row, scaled - row.to(fraction.dtype)
 
 
+_own = threading.local()
+
+
+def player(interpolation: str, *, max_rate: float, dtype: torch.dtype) -> "Player":
+    """The thread's own player; it is kept until another kind is asked for."""
+    kind = interpolation, max_rate, dtype
+    if getattr(_own, "kind", None) != kind:
+        with torch.inference_mode(False):  # whose tensors only inference may write to
+            _own.player, _own.kind = Player(interpolation, max_rate=max_rate, dtype=dtype), kind
+    kept: Player = _own.player
+    return kept
+
+
 class Player:
     """Reads clips at one rate at a time; for the CPU, where the host knows the rates and goes clip by clip.
 
-    It gives what :func:`interpolate` makes of the same positions, in blocks that fit the caches and in memory that is
-    used again: fresh pages cost a CPU more than the arithmetic.
+    It gives what :func:`interpolate` makes of the same positions, in memory that is used again and again: fresh pages
+    cost a CPU more than the arithmetic. No two threads may share one.
 
     Args:
         interpolation: "linear", "cubic" or "sinc".
@@ -173,13 +199,13 @@ class Player:
         self.interpolation = interpolation
         self.max_rate = max_rate
         self._size = WINDOW_SAMPLES if interpolation == "sinc" else RUN_SAMPLES
-        self._time = torch.arange(self._size, dtype=torch.float64)
+        self._time = torch.arange(self._size, dtype=torch.float64, device="cpu")
         self._position = torch.empty_like(self._time)
-        self._index = torch.empty(2, self._size, dtype=torch.int64)
-        self._fraction = torch.empty(self._size, dtype=dtype)
+        self._index = torch.empty(2, self._size, dtype=torch.int64, device="cpu")
+        self._fraction = torch.empty(self._size, dtype=dtype, device="cpu")
         # Samples around each position: four are enough for a cubic; sinc reads a window, and two rows of its table.
         around = 4 if interpolation != "sinc" else 3 * 2 * half_width(max_rate)
-        self._around = torch.empty(around * self._size, dtype=dtype)
+        self._around = torch.empty(around * self._size, dtype=dtype, device="cpu")
 
     def play(self, clip: Tensor, output: Tensor, *, start: float, rate: float) -> None:
         """Fill ``output`` with the clip, from a position on.
@@ -195,7 +221,9 @@ class Player:
         if self.interpolation == "sinc":
             max_rate = min(rate, self.max_rate)  # as wide as this rate needs it
             half = half_width(max_rate)
-            table = sinc_tables(torch.tensor(rate), max_rate=max_rate, dtype=clip.dtype)
+            table = sinc_tables(
+                torch.tensor(rate, dtype=torch.float64, device="cpu"), max_rate=max_rate, dtype=clip.dtype
+            )
             windows = F.pad(clip[None], (half - 1, half), mode="replicate")[0].unfold(1, 2 * half, 1)
         for begin in range(0, output.shape[1], self._size):
             block = output[:, begin : begin + self._size]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tonearm.gpu_augment.functional import blocks
-from tonearm.gpu_augment.functional.interpolation import Player, check_interpolation, interpolate
+from tonearm.gpu_augment.functional.interpolation import check_interpolation, interpolate, player
 from tonearm.gpu_augment.functional.layout import at_least_float32, check_waveform, valid_samples
 
 
@@ -69,10 +69,10 @@ def speed(
     new_end = speed_lengths(end, rate=rate)
     if blocks.on_cpu(waveform) and not waveform.requires_grad:
         played = torch.zeros_like(clean, memory_format=torch.contiguous_format)
-        player = Player(interpolation, max_rate=max_rate, dtype=clean.dtype)
+        play = player(interpolation, max_rate=max_rate, dtype=clean.dtype).play
         rows = zip(clean, played, rate.tolist(), end.tolist(), new_end.tolist(), strict=True)
         for clip, output, own_rate, length, new_length in rows:
-            player.play(clip[:, :length], output[:, :new_length], start=0.0, rate=own_rate)
+            play(clip[:, :length], output[:, :new_length], start=0.0, rate=own_rate)
         return played.to(waveform.dtype)
     last = (end - 1).clamp(min=0)[:, None]
     time = torch.arange(num_samples, dtype=torch.float64, device=waveform.device)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tonearm.gpu_augment.functional import blocks
-from tonearm.gpu_augment.functional.interpolation import Player, check_interpolation, interpolate
+from tonearm.gpu_augment.functional.interpolation import check_interpolation, interpolate, player
 from tonearm.gpu_augment.functional.layout import at_least_float32, check_waveform, valid_samples
 
 
@@ -143,7 +143,7 @@ def _clip_by_clip(
 ) -> Tensor:
     """Both parts of each clip as runs at one rate, which need less work than positions at any."""
     stretched = torch.empty_like(waveform, memory_format=torch.contiguous_format)
-    player = Player(interpolation, max_rate=max_rate, dtype=waveform.dtype)
+    play = player(interpolation, max_rate=max_rate, dtype=waveform.dtype).play
     num_samples = waveform.shape[2]
     ends = [num_samples] * len(waveform) if lengths is None else lengths.clamp(0, num_samples).tolist()
     rows = zip(waveform, stretched, cut_out.tolist(), part_rates(cut_out, cut_in).tolist(), ends, strict=True)
@@ -153,6 +153,6 @@ def _clip_by_clip(
             continue
         middle = min(math.ceil(cut * end), end)  # the first sample of the second part
         second_start = cut * end * first_rate + (middle - cut * end) * second_rate
-        player.play(clip[:, :end], output[:, :middle], start=0.0, rate=first_rate)
-        player.play(clip[:, :end], output[:, middle:end], start=second_start, rate=second_rate)
+        play(clip[:, :end], output[:, :middle], start=0.0, rate=first_rate)
+        play(clip[:, :end], output[:, middle:end], start=second_start, rate=second_rate)
     return stretched
