@@ -1,8 +1,8 @@
 """Clips side by side on a CPU: each thread takes clips of its own, instead of all threads sharing every operation.
 
 An operation on one clip is over so soon that sharing it between threads, which must be woken and waited for, costs
-about as much as it saves; and a thread that keeps a clip keeps it in its own cache. Large operations of torch's own just
-before should be avoided: its threads go on spinning for a while after each of them.
+about as much as it saves; and a thread that keeps a clip keeps it in its own cache. Large operations of torch's own
+just before should be avoided: its threads go on spinning for a while after each of them.
 """
 
 import os

@@ -26,7 +26,7 @@ from tonearm.gpu_augment.functional.segment_gain import segment_gain
 from tonearm.gpu_augment.functional.shift import shift
 from tonearm.gpu_augment.functional.sine_hum import add_sine_hum
 from tonearm.gpu_augment.functional.spec_augment import spec_augment
-from tonearm.gpu_augment.functional.speed import speed
+from tonearm.gpu_augment.functional.speed import speed, speed_lengths
 from tonearm.gpu_augment.functional.time_shift_stretch import cut_range, time_shift_stretch
 from tonearm.gpu_augment.functional.time_stretch import time_stretch
 
@@ -70,6 +70,7 @@ __all__ = [
     "shift",
     "spec_augment",
     "speed",
+    "speed_lengths",
     "synthetic_rir",
     "time_mask",
     "time_shift_stretch",
