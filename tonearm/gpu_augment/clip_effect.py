@@ -94,9 +94,11 @@ def change_clips(waveform: Tensor, step: Step, change: Callable[[Step, Tensor], 
 
     ``change`` gets the step or a part of it, and its clips. On a CPU these are parts that fit a cache, side by side.
     """
-    clip_bytes = waveform[0].numel() * waveform.element_size()
-    count = len(step.clips)
+    count, clip_bytes = len(step.clips), waveform[0].numel() * waveform.element_size()
     block = blocks.items_per_block(count, waveform, item_bytes=clip_bytes, block_bytes=blocks.CLIPS_BYTES)
+    if block < count:  # as many equal parts as keep every thread busy
+        threads = torch.get_num_threads()
+        block = -(-count // (threads * -(-count // (threads * block))))
     parts = [step] if block >= count else [step.part(begin, begin + block) for begin in range(0, count, block)]
     if not blocks.on_cpu(waveform) or waveform.requires_grad:
         changed = waveform if in_place else waveform.clone()

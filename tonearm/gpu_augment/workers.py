@@ -6,6 +6,7 @@ just before should be avoided: its threads go on spinning for a while after each
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier
@@ -31,15 +32,23 @@ def side_by_side(tasks: Sequence[Callable[[], None]]) -> None:
             task()
         return
     inference = torch.is_inference_mode_enabled()
+    waiting, errors = deque(tasks), []
 
-    def do(task: Callable[[], None]) -> None:
+    def work() -> None:
         with torch.inference_mode(inference), torch.no_grad():  # modes are each thread's own
-            task()
+            while True:
+                try:
+                    task = waiting.popleft()
+                except IndexError:
+                    return
+                try:
+                    task()
+                except Exception as error:
+                    errors.append(error)
 
-    futures = [_pool(threads).submit(do, task) for task in tasks]
-    wait(futures)
-    for future in futures:
-        future.result()
+    wait([_pool(threads).submit(work) for _ in range(min(threads, len(tasks)))])
+    if errors:
+        raise errors[0]
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

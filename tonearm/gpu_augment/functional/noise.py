@@ -140,5 +140,6 @@ def mix_clip_by_clip(
         scale = 10 ** (ratio / -20) * signal_norm / noise_norm if noise_norm > 0 else 0.0
         for channel, place, piece in places:
             torch.add(clean[channel, place], piece, alpha=scale, out=mixed[clip, channel, place])
-        mixed[clip, :, end:] = waveform[clip, :, end:]
+        if end < num_samples:
+            mixed[clip, :, end:] = waveform[clip, :, end:]
     return mixed
