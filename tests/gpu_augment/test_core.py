@@ -189,7 +189,6 @@ def test_blocks_on_a_cpu_give_what_the_whole_batch_gives(name, monkeypatch):
     augmentation = AUGMENTATIONS[name](0.8, generator=seeded(2))
     params = augmentation.sample(*sizes(batch))
     monkeypatch.setattr(blocks, "CLIPS_BYTES", 2 * batch[0].nbytes)
-    monkeypatch.setattr(blocks, "POSITIONS_BYTES", 100 * 8)
     in_blocks = augmentation.apply(batch, params)
     monkeypatch.setattr(blocks, "ALWAYS_WHOLE", True)
     torch.testing.assert_close(in_blocks, augmentation.apply(batch, params), rtol=0, atol=FFT_ROUNDING)

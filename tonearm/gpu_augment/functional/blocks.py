@@ -7,7 +7,6 @@ several times slower than one that makes them over a piece that stays in the cac
 import torch
 
 CLIPS_BYTES = 4 << 20  # of clips: enough that Python's part in the work is small, few enough for the last cache
-POSITIONS_BYTES = 1 << 20  # of float64 sample positions
 ALWAYS_WHOLE = False  # a test that wants a CPU to go the GPU's way sets this
 
 
