@@ -35,12 +35,14 @@ HEAD = """\
 # Augmentations
 
 Every effect of `tonearm.gpu_augment`: what it does, its formula and its source, a sound before and after it, and its
-cost. How a batch is given to one stands in the [README](../README.md#as-a-library), what holds for all of them in the
-[contract](design/augmentation-contract.md). `make docs` writes this page from the docstrings: change them, not it.
+cost. For how to call one, see the [README](../README.md#as-a-library); for what holds for all of them, the
+[contract](design/augmentation-contract.md). `help(Noise)` explains an effect's arguments; the functions take parameters as
+tensors, one value a clip. `make docs` writes this page from the docstrings: change them, not it.
 
-In a configuration an effect is its name with its arguments, as below each picture; `sample_rate` is filled in. There
-the settings are made to be seen, not to train with. The sounds are made up, 2 s at 16 kHz, and 0 dB is the loudest cell
-before the effect.
+In a configuration an effect is its name with its arguments, as below each picture; `sample_rate` is filled in there.
+(BackgroundNoise and BankReverb need a bank from code, `from_dict(…, banks=…)`; a configuration cannot name them yet.) The
+settings are chosen to be seen, not to train with. The sounds are made up, 2 s at 16 kHz, and 0 dB is the loudest cell before
+the effect.
 """
 
 

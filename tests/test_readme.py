@@ -23,9 +23,13 @@ def test_the_library_snippets_run_as_a_script(tmp_path: Path) -> None:
         rows.append(f"{name},{number % 5 + 1},{number % 2},{'dog' if number % 2 else 'rain'},False,{number},A")
     (tmp_path / "ESC-50-master" / "meta").mkdir()
     (tmp_path / "ESC-50-master" / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
-    assert len(SNIPPETS) == 2
+    for number in range(2):
+        write(tmp_path / "street" / f"{number}.wav", sound(44_100, seed=number), rate=44_100)
+    loading, *augmenting = SNIPPETS
+    assert len(augmenting) == 3
+    batch = "import torch\nwaveform, response = batch.waveform, torch.tensor([1.0, 0.5])\n"
     script = tmp_path / "script.py"
-    script.write_text(f"{SNIPPETS[0]}waveform = batch.waveform\n{SNIPPETS[1]}print(len(dataset), waveform.shape)\n")
+    script.write_text(f"{loading}{batch}{''.join(augmenting)}print(len(dataset), augment(waveform).shape)\n")
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout == "32 torch.Size([32, 1, 176400])\n"

@@ -14,6 +14,7 @@ from tests.gpu_augment.cases import (
     EFFECTS,
     HEARD_IN_SILENCE,
     LENGTH_CHANGING,
+    SAMPLE_RATE,
     SPECGRAM_EFFECTS,
     WAVEFORM_EFFECTS,
     WITHOUT_GRADIENT,
@@ -330,6 +331,21 @@ def test_odd_shapes(name, shape):
     batch = torch.randn(shape, generator=seeded(0))
     changed = AUGMENTATIONS[name](1.0, generator=seeded(1))(batch)
     assert changed.shape == shape and torch.isfinite(changed).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WAVEFORM_EFFECTS)
+def test_ten_minutes(name):
+    clip = torch.randn(1, 1, 600 * SAMPLE_RATE, generator=seeded(0))
+    effect = WAVEFORM_EFFECTS[name](1.0, generator=seeded(1))
+    if name == "Noise tape":
+        with pytest.raises(ShapeError, match="fewer than the 1 x 4800000 of a clip"):
+            effect(clip)
+        return
+    changed = effect(clip)
+    assert changed.shape == clip.shape and torch.isfinite(changed).all()
+    touched = (changed != clip).view(100, -1).any(dim=1)  # in hundredths of the clip
+    assert touched.sum() >= (20 if name == "SegmentGain" else 95)
 
 
 @pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name not in HEARD_IN_SILENCE])
