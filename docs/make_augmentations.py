@@ -36,13 +36,13 @@ HEAD = """\
 
 Every effect of `tonearm.gpu_augment`: what it does, its formula and its source, a sound before and after it, and its
 cost. For how to call one, see the [README](../README.md#as-a-library); for what holds for all of them, the
-[contract](design/augmentation-contract.md). `help(Noise)` explains an effect's arguments; the functions take parameters as
-tensors, one value a clip. `make docs` writes this page from the docstrings: change them, not it.
+[contract](design/augmentation-contract.md). `help(Noise)` explains an effect's arguments; the functions take
+parameters as tensors, one value a clip. `make docs` writes this page from the docstrings: change them, not it.
 
 In a configuration an effect is its name with its arguments, as below each picture; `sample_rate` is filled in there.
-(BackgroundNoise and BankReverb need a bank from code, `from_dict(…, banks=…)`; a configuration cannot name them yet.) The
-settings are chosen to be seen, not to train with. The sounds are made up, 2 s at 16 kHz, and 0 dB is the loudest cell before
-the effect.
+(BackgroundNoise and BankReverb need a bank from code, `from_dict(…, banks=…)`; a configuration cannot name them.)
+The settings are chosen to be seen, not to train with. The sounds are made up, 2 s at 16 kHz, and 0 dB is the loudest
+cell before the effect.
 """
 
 

@@ -56,6 +56,19 @@ def test_one_of_weighs_its_members_and_may_choose_none():
     assert got == {0.0: close(0.4), 1.0: close(0.45), 100.0: close(0.15)}
 
 
+@pytest.mark.parametrize("weights", [[3e-50, 1e-50], [3e40, 1e40], [3, 1]])
+def test_weights_count_only_beside_each_other(weights):
+    assert shares(outcomes(OneOf([Add(1), Add(10)], weights=weights, generator=seeded(0)))) == {
+        1.0: close(0.75),
+        10.0: close(0.25),
+    }
+
+
+def test_members_may_come_from_an_iterator():
+    for composition in (Chain, OneOf, SomeOf):
+        assert len(composition(Add(number) for number in (1, 2)).effects) == 2
+
+
 def test_a_chosen_member_still_asks_its_own_p():
     got = shares(outcomes(OneOf([Add(1, p=0.5), Add(10)], generator=seeded(0))))
     assert got == {0.0: close(0.25), 1.0: close(0.25), 10.0: close(0.5)}
@@ -128,7 +141,8 @@ def test_what_cannot_be_a_member_is_refused():
 
 
 @pytest.mark.parametrize(
-    "weights", [[1], [1, 2, 3], [0, 0], [1, -1], [1, float("inf")], [1, "2"], 3, [1, float("nan")]]
+    "weights",
+    [[1], [1, 2, 3], [0, 0], [1, -1], [1, float("inf")], [1, "2"], 3, [1, float("nan")], [1e308, 1e308], [10**400, 1]],
 )
 def test_weights_that_do_not_fit_are_refused(weights):
     with pytest.raises(RequestError, match=r"weights: got .*, may be 2 finite numbers, one a member"):

@@ -28,7 +28,7 @@ from tests.gpu_augment.cases import (
 )
 from tonearm.batch import AudioBatch
 from tonearm.errors import RequestError, ShapeError
-from tonearm.gpu_augment import Augmented, Chain, FrequencyMasking, Noise, Params, Reverb, TimeMasking
+from tonearm.gpu_augment import Augmented, Chain, ClipEffect, FrequencyMasking, Noise, Params, Reverb, TimeMasking
 from tonearm.gpu_augment.functional import blocks
 from tonearm.gpu_augment.params import eighths
 
@@ -449,7 +449,19 @@ def test_params_lengths_and_waveform_that_do_not_fit_are_refused():
     with pytest.raises(ShapeError, match=r"drawn for 4 clips of 100, but the batch is \(3, 1, 100\)"):
         noise.apply(waveform[:3], params)
     with pytest.raises(ShapeError, match=r"lengths: got \(3,\) on cpu, must be \(4,\) on cpu"):
-        noise.apply(waveform, params, torch.ones(3))
+        noise.apply(waveform, params, torch.ones(3, dtype=torch.int64))
+    for odd, message in (
+        (torch.ones(4), "torch.float32"),
+        (torch.ones(4, dtype=torch.bool), "torch.bool"),
+        ([1, 2, 3, 4], "a list"),
+    ):
+        with pytest.raises(ShapeError, match=f"lengths: got {message}, must be a torch.Tensor of whole numbers"):
+            noise.apply(waveform, params, odd)
+    for ends in ([0, 5, 100, 101], [-1, 5, 6, 7]):
+        with pytest.raises(ShapeError, match=r"lengths: got .* to .*, must be from 0 to 100, the width of the batch"):
+            noise.apply(waveform, params, torch.tensor(ends))
+    with pytest.raises(ShapeError, match=r"targets: got a list, must be a torch.Tensor"):
+        noise.apply(waveform, params, None, [1, 2, 3, 4])
     with pytest.raises(ShapeError, match=r"params: on meta, but the batch is on cpu.*device=waveform.device"):
         noise.apply(waveform, params.to("meta"))
     with pytest.raises(RequestError, match=r"params: got None, may be what sample\(batch_size, num_samples\) returned"):
@@ -510,8 +522,40 @@ def test_chains_nest_and_may_be_empty():
 def test_a_numpy_array_is_refused_with_what_to_do():
     array = torch.zeros(2, 1, 100).numpy()
     for call in (lambda: Noise(1.0)(array), lambda: Noise(1.0).apply(array, Noise(1.0).sample(2, 100))):
-        with pytest.raises(ShapeError, match="waveform: got a ndarray, must be a torch.Tensor. Convert a NumPy array"):
+        with pytest.raises(
+            ShapeError, match="waveform: got a ndarray, .* Convert it with torch.from_numpy"
+        ):
             call()
+
+
+class Half(ClipEffect):
+    """An effect of one's own, with a mistake that ``effect`` and ``keeps`` say."""
+
+    def __init__(self, p=0.5, *, amount=1.0, keeps=True, effect=lambda clips: clips / 2, generator=None):
+        super().__init__(p, generator)
+        self.made, self.keeps = effect, keeps
+        if keeps:
+            self.amount = amount
+
+    def effect(self, clips, parameters, lengths):
+        return self.made(clips)
+
+
+def test_mistakes_of_an_effect_of_ones_own_are_told():
+    batch = torch.ones(4, 1, 10)
+    assert (Half(1.0)(batch) == 0.5).all()
+    with pytest.raises(
+        ShapeError, match=r"Half.effect: it made \(4, 1, 5\) of clips of \(4, 1, 10\)"
+    ):
+        Half(1.0, effect=lambda clips: clips[..., :5])(batch)
+    with pytest.raises(RequestError, match=r"Half: it must keep its argument amount as self.amount"):
+        repr(Half(keeps=False))
+
+
+def test_drawing_in_the_worker_of_a_loader_is_warned_of(monkeypatch):
+    monkeypatch.setattr("tonearm.gpu_augment.core.get_worker_info", lambda: "a worker")
+    with pytest.warns(UserWarning, match="Noise is drawn from in a DataLoader worker: each worker has a copy"):
+        Noise(1.0)(torch.ones(2, 1, 10))
 
 
 def test_printed_it_shows_its_arguments():

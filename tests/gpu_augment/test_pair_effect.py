@@ -100,6 +100,7 @@ def test_the_input_and_its_targets_stay_as_they_are():
 def test_eval_is_the_identity_and_needs_no_targets():
     waveform = numbered(4)
     assert Join().eval()(waveform) is waveform
+    assert torch.equal(Chain([Join().eval(), Polarity(1.0)])(waveform), -waveform)
 
 
 def test_an_audio_batch_comes_out_mixed():

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -50,6 +51,23 @@ def test_compositions_and_short_forms():
 def test_the_sample_rate_is_given_to_those_that_need_one_and_are_not_told():
     chain = from_dict([{"reverb": {}}, {"reverb": {"sample_rate": 8000}}, {"noise": {}}], sample_rate=44_100)
     assert [getattr(effect, "sample_rate", None) for effect in chain.effects] == [44_100, 8000, None]
+
+
+@read_and_written
+def test_numbers_of_numpys_are_written_as_numbers(through):
+    first = Noise(np.float64(0.25), np.float32(-3), np.int64(9))
+    assert through(to_dict(first)) == to_dict(Noise(0.25, -3.0, 9))
+
+
+def test_what_nests_too_deeply_is_refused():
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+    in_itself: list[object] = []
+    in_itself.append(in_itself)
+    for description in (deep, in_itself):
+        with pytest.raises(RequestError, match="^augmentation: nested too deeply, or in itself"):
+            from_dict(description)
 
 
 def test_effects_of_ones_own_can_be_read():
@@ -104,6 +122,8 @@ def test_a_bank_is_told_by_its_name_and_needs_one():
         ({"noise": {"__class__": 3}}, r"^a\.noise\.__class__: no such argument"),
         ({"noise": {3: 3}}, r"^a\.noise\.3: no such argument"),
         ({"noise": {"p": 2}}, r"^a\.noise\.p: got 2, may be a number from 0 to 1"),
+        ({"noise": {"max_snr_db": 10**400}}, r"^a\.noise\.min_snr_db, max_snr_db: got 0\.0 and 10*, may be finite"),
+        ({"crop": {"num_samples": 2**63}}, r"^a\.crop\.num_samples: got 9\d*, may be a whole number"),
         ({"noise": {"p": "1"}}, r"^a\.noise\.p: got '1', may be"),
         ({"noise": {"p": [0.5]}}, r"^a\.noise\.p: got \(0\.5,\), may be"),
         ({"noise": {"min_snr_db": 9, "max_snr_db": 1}}, r"^a\.noise\.min_snr_db, max_snr_db: got 9 and 1"),

@@ -32,6 +32,13 @@ def test_parameters_that_do_not_fit_are_refused_and_nothing_is_changed():
     assert torch.equal(static.steps[0].rows, before)
 
 
+def test_a_draw_that_fills_up_does_not_go_where_none_was_filled_up():
+    """Else the clips that only fill the set would come out changed."""
+    static, padded = Noise(1.0).sample(8, 100), Noise(0.5).sample(8, 100, gather_sizes=(8,))
+    with pytest.raises(ShapeError, match=r"Noise 8, padded\]\), may be like Params.*Noise 8\]\)"):
+        static.copy_(padded)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_a_captured_graph_replays_with_new_parameters(name):

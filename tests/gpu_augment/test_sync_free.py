@@ -116,6 +116,21 @@ def test_on_a_cuda_device_all_stays_there(name):
         assert recorder.copies == 0
 
 
+@every_augmentation
+@pytest.mark.parametrize("whole", [False, True])
+def test_it_does_not_matter_where_tensors_are_made_by_default(name, whole, monkeypatch):
+    """As after torch.set_default_device: parameters are still drawn on the host, all else lies where the batch does."""
+    monkeypatch.setattr(blocks, "ALWAYS_WHOLE", whole)
+    batch, lengths = batch_for(name, 8), torch.full((8,), 30)
+    augmentation = AUGMENTATIONS[name](0.7)
+    expected = augmentation.apply(batch, augmentation.sample(8, batch.shape[-1], generator=seeded(1)), lengths)
+    generator = seeded(1)
+    with torch.device("meta"):
+        params = augmentation.sample(8, batch.shape[-1], generator=generator)
+        got = augmentation.apply(batch, params, lengths)
+    assert torch.equal(got.waveform, expected.waveform)
+
+
 @contextmanager
 def fake_cuda() -> Iterator:
     with FakeTensorMode(allow_non_fake_inputs=False):

@@ -2,12 +2,14 @@
 
 import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from tests.gpu_augment.cases import seeded
-from tonearm.gpu_augment import Gain, Noise
+from tonearm.gpu_augment import Gain, Noise, workers
 from tonearm.gpu_augment.functional import blocks
 from tonearm.gpu_augment.workers import side_by_side
 
@@ -62,6 +64,80 @@ def test_an_error_comes_out_after_all_have_ended(two_threads):
     with pytest.raises(ValueError, match="the second"):
         side_by_side([lambda: done.append(1), fail, lambda: done.append(3)])
     assert sorted(done) == [1, 3]
+
+
+def test_what_would_end_a_program_is_not_lost(two_threads):
+    def leave():
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        side_by_side([leave, leave])
+
+
+class Slow(ThreadPoolExecutor):
+    """Its threads take a while to begin, and a second user comes meanwhile."""
+
+    def submit(self, task, *args):
+        if task.__name__ == "begin":
+            time.sleep(0.05)
+        return super().submit(task, *args)
+
+
+def test_two_users_at_once_share_threads_that_have_begun(two_threads, monkeypatch):
+    monkeypatch.setattr(workers, "_pools", {})
+    monkeypatch.setattr(workers, "ThreadPoolExecutor", Slow)
+    both, seen = threading.Barrier(2, timeout=60), []
+
+    def user():
+        torch.set_num_threads(2)
+        both.wait()
+        side_by_side([lambda: seen.append(torch.get_num_threads())] * 4)
+
+    users = [threading.Thread(target=user) for _ in range(2)]
+    for one in users:
+        one.start()
+    for one in users:
+        one.join()
+    assert seen == [1] * 8 and len(workers._pools) == 1
+
+
+class OneThreadOnly(ThreadPoolExecutor):
+    """As where a process may start no more threads."""
+
+    def submit(self, task, *args):
+        if self._threads:
+            raise RuntimeError("can't start new thread")
+        return super().submit(task, *args)
+
+
+def test_where_a_thread_cannot_be_started_none_is_left_waiting(two_threads, monkeypatch):
+    monkeypatch.setattr(workers, "_pools", {})
+    monkeypatch.setattr(workers, "ThreadPoolExecutor", OneThreadOnly)
+    before = set(threading.enumerate())
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        side_by_side([lambda: None, lambda: None])
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+    assert not workers._pools and torch.get_num_threads() == 2
+
+
+def test_of_an_interrupted_callers_tasks_none_is_begun_any_more(two_threads, monkeypatch):
+    interrupted, done = threading.Event(), []
+
+    def interrupt(futures):
+        raise KeyboardInterrupt
+
+    def task():
+        interrupted.wait(60)
+        done.append(1)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(workers, "wait", interrupt)
+        side_by_side([task] * 10)
+    interrupted.set()
+    side_by_side([lambda: None, lambda: None])
+    assert len(done) <= 2
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -187,7 +187,10 @@ def _chain(kind: Kind, entries: Entries, material: Material) -> tuple[Contestant
     chain = build()
     targets = material.targets if mixes(chain) else None
     effects = [effect for effect in build().effects if isinstance(effect, Augmentation)]
-    labels = [f"{entry.name}, p={effect.p:g}" for entry, effect in zip(entries, effects, strict=True)]
+    labels = [
+        f"{entry.name}, p={effect.p:g}" if hasattr(effect, "p") else entry.name  # a crop has none, nor has a chain
+        for entry, effect in zip(entries, effects, strict=True)
+    ]
     for place, label in enumerate(labels):
         if label in labels[:place]:
             labels[place] = f"{label} ({labels[: place + 1].count(label)})"

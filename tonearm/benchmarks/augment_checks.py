@@ -104,7 +104,8 @@ def mixing_fault(effect: Augmentation, batch: Tensor, targets: Tensor, *, always
         return "a sample is not finite."
     if not ((mixed.targets.sum(1) - 1).abs() <= SUM_TOLERANCE).all():
         return "a clip's targets do not sum to 1."
-    idle = int((mixed.waveform == batch).flatten(1).all(1).sum())
+    same_shape = mixed.waveform.shape == batch.shape  # a chain may crop as well
+    idle = int((mixed.waveform == batch).flatten(1).all(1).sum()) if same_shape else 0
     if always and idle:
         return f"at p = 1 it leaves {idle} of {len(batch)} clips as they were."
     kept = int((mixed.targets == targets).all(1).sum())

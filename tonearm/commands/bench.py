@@ -86,7 +86,7 @@ def bench_augment_command(
     batch_size: Annotated[int, typer.Option(min=1, help="Clips of 5 s at 44.1 kHz.")] = 32,
     repeats: Repeats = 7,
     peers: Annotated[bool, typer.Option("--peers", help="Also measure other tools, in their own environment.")] = False,
-    only: Annotated[str, typer.Option(help='Measure rows in whose "group: name" this is found, as in ": LowPass$".')] = "",
+    only: Annotated[str, typer.Option(help='Rows in whose "group: name" this is found, as in ": LowPass$".')] = "",
     device: Device = None,
     out: JsonOut = None,
     markdown: MarkdownOut = None,

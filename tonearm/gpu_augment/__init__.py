@@ -16,7 +16,8 @@ What was drawn can be kept and done again, to the same batch or another of its s
     waveform = augment.apply(waveform, params)
 
 With clips of different lengths give ``augment(waveform, lengths, targets)``; what lies beyond a clip's length stays as
-it is. On spectrograms there are :class:`TimeMasking`, :class:`FrequencyMasking` and :class:`DropBlock`. Each effect is
+it is. On spectrograms there are :class:`TimeMasking`, :class:`FrequencyMasking`, :class:`SpecAugment` and
+:class:`DropBlock`; they take lengths along, but do not read them: masks and means are of the whole map. Each effect is
 also a plain function with explicit parameters in :mod:`~tonearm.gpu_augment.functional`, and once more, slow and
 obvious, in :mod:`~tonearm.gpu_augment.reference`. To write one of your own, begin at :class:`ClipEffect`.
 

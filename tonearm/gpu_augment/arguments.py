@@ -1,6 +1,7 @@
 """What arguments may be: a wrong one, of any type, is a RequestError with its name, what came and what may come."""
 
 import math
+import sys
 from numbers import Integral, Real
 from typing import TypeGuard
 
@@ -8,13 +9,15 @@ from tonearm.errors import RequestError
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a number; True and False are none."""
+    """Whether it is a number that a float can hold; True and False are none."""
+    if isinstance(value, Integral) and abs(int(value)) > sys.float_info.max:
+        return False
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_whole(value: object, *, at_least: int) -> TypeGuard[int]:
-    """Whether it is a whole number, ``at_least`` or more."""
-    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= at_least
+    """Whether it is a whole number, ``at_least`` or more, that a tensor can hold."""
+    return not isinstance(value, bool) and isinstance(value, Integral) and at_least <= int(value) < 2**63
 
 
 def check_share(name: str, value: object) -> None:

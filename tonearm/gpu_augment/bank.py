@@ -68,6 +68,8 @@ class SoundBank(nn.Module):
             raise RequestError(f"name: got {name!r}, may be a text.")
         self.sample_rate, self.max_bytes, self.name = sample_rate, max_bytes, name
         self.full = False
+        if isinstance(waveforms, Tensor | np.ndarray | str) or not isinstance(waveforms, Iterable):
+            raise RequestError(f"waveforms: got a {type(waveforms).__name__}, may be a list of sounds, [sound].")
         sounds: list[Tensor] = []
         room = max_bytes // _SAMPLE_BYTES
         for number, waveform in enumerate(waveforms):
@@ -81,7 +83,7 @@ class SoundBank(nn.Module):
             raise RequestError(f"max_bytes: got {max_bytes}, but sound 0 alone takes {_SAMPLE_BYTES * len(sound)}.")
         if not sounds:
             raise RequestError("waveforms: got none, may be one sound or more.")
-        self.host_lengths = torch.tensor([len(sound) for sound in sounds])
+        self.host_lengths = torch.tensor([len(sound) for sound in sounds], device="cpu")
         self.longest = int(self.host_lengths.max())
         self.register_buffer("samples", torch.cat(sounds), persistent=False)
         self.register_buffer("offsets", self.host_lengths.cumsum(0) - self.host_lengths, persistent=False)

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from tonearm.errors import ShapeError
 from tonearm.gpu_augment.arguments import check_share
 from tonearm.gpu_augment.core import Augmentation, Augmented
 from tonearm.gpu_augment.functional import blocks
@@ -16,11 +17,14 @@ from tonearm.gpu_augment.workers import side_by_side
 
 
 class ClipEffect(Augmentation):
-    """An effect that changes each clip by itself and keeps its shape; the base of most.
+    """An effect that changes each clip by itself and keeps its shape; the base of most, and of one of your own.
 
     A subclass says how many numbers it draws (``num_parameter_draws``), what parameters these make
     (``parameters_from``) and what they do (``effect``). Only the clips that are on reach ``effect``; the others stay
-    bit-identical. One that makes clips shorter or longer says so (``changes_lengths``, ``lengths_after``).
+    bit-identical. ``effect`` reads its clips and never writes to them, which may be the caller's own, and leaves what
+    lies beyond their lengths as it is. The constructor keeps every argument under its own name, for print and
+    ``to_dict``. One that makes clips shorter or longer says so (``changes_lengths``, ``lengths_after``); one on
+    spectrograms overrides ``_check_layout`` with ``check_specgram``.
 
     Args:
         p: probability of a clip to be touched, independently of the others.
@@ -28,9 +32,29 @@ class ClipEffect(Augmentation):
 
     Raises:
         RequestError: p is not a probability.
+
+    Example:
+        >>> from tonearm.gpu_augment.functional.padding import keep_padding
+        >>> class Tremolo(ClipEffect):
+        ...     num_parameter_draws = 1
+        ...
+        ...     def __init__(self, p=0.5, *, sample_rate, max_rate_hz=8.0, generator=None):
+        ...         super().__init__(p, generator)
+        ...         self.sample_rate, self.max_rate_hz = sample_rate, max_rate_hz
+        ...
+        ...     def parameters_from(self, uniforms):  # (batch, 1) in [0, 1), to what a clip's tremolo is
+        ...         return self.max_rate_hz * uniforms
+        ...
+        ...     def effect(self, clips, parameters, lengths):
+        ...         time = torch.arange(clips.shape[-1], device=clips.device) / self.sample_rate
+        ...         swell = 1 + 0.5 * torch.sin(2 * torch.pi * parameters[:, 0, None, None].float() * time)
+        ...         return keep_padding(clips * swell, clips, lengths)
+        >>> tremolo = Tremolo(1.0, sample_rate=8000)
+        >>> tremolo(torch.ones(4, 1, 8000)).shape, tremolo
+        (torch.Size([4, 1, 8000]), Tremolo(p=1.0, sample_rate=8000, max_rate_hz=8.0))
     """
 
-    num_parameter_draws: int
+    num_parameter_draws: int = 0
     changes_lengths = False
 
     def __init__(self, p: float, generator: torch.Generator | None) -> None:
@@ -43,9 +67,9 @@ class ClipEffect(Augmentation):
         """One to decide whether the clip is touched, and its parameters'."""
         return 1 + self.num_parameter_draws
 
-    @abstractmethod
     def parameters_from(self, uniforms: Tensor) -> Tensor:
         """From (batch, num_parameter_draws) float64 in [0, 1), on the CPU, to (batch, parameters) float64."""
+        return uniforms
 
     @abstractmethod
     def effect(self, clips: Tensor, parameters: Tensor, lengths: Tensor | None) -> Tensor:
@@ -61,6 +85,9 @@ class ClipEffect(Augmentation):
     def _check_layout(self, waveform: Tensor) -> None:
         check_waveform(waveform)
 
+    def _learns(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.parameters())
+
     def _rows_from(self, uniforms: Tensor) -> Tensor:
         return self.parameters_from(uniforms)
 
@@ -75,9 +102,16 @@ class ClipEffect(Augmentation):
 
         def change(part: Step, clips: Tensor) -> Tensor:
             lengths = None if batch.lengths is None else batch.lengths.index_select(0, part.clips)
-            return self.effect(clips, part.rows[:, 1:], lengths)
+            changed = self.effect(clips, part.rows[:, 1:], lengths)
+            if changed.shape != clips.shape:
+                raise ShapeError(
+                    f"{type(self).__name__}.effect: it made {tuple(changed.shape)} of clips of {tuple(clips.shape)}; "
+                    f"both must be alike."
+                )
+            return changed.to(clips.dtype)  # parameters are float64, and what was multiplied by them may be
 
-        waveform = change_clips(batch.waveform, step, change, in_place=batch.waveform is not given)
+        in_place = batch.waveform is not given
+        waveform = change_clips(batch.waveform, step, change, in_place=in_place, learns=self._learns())
         lengths = batch.lengths
         if self.changes_lengths:
             if lengths is None:
@@ -89,10 +123,13 @@ class ClipEffect(Augmentation):
         return Augmented(waveform, lengths, batch.targets)
 
 
-def change_clips(waveform: Tensor, step: Step, change: Callable[[Step, Tensor], Tensor], *, in_place: bool) -> Tensor:
+def change_clips(
+    waveform: Tensor, step: Step, change: Callable[[Step, Tensor], Tensor], *, in_place: bool, learns: bool
+) -> Tensor:
     """The batch with a step's clips changed, the others as they were; the same tensor if ``in_place``, else a new one.
 
-    ``change`` gets the step or a part of it, and its clips. On a CPU these are parts that fit a cache, side by side.
+    ``change`` gets the step or a part of it, and its clips. On a CPU these are parts that fit a cache, side by side
+    unless a gradient may be wanted, that of the waveform or, where it ``learns``, of what changes it.
     """
     count, clip_bytes = len(step.clips), waveform[0].numel() * waveform.element_size()
     block = blocks.items_per_block(count, waveform, item_bytes=clip_bytes, block_bytes=blocks.CLIPS_BYTES)
@@ -100,7 +137,7 @@ def change_clips(waveform: Tensor, step: Step, change: Callable[[Step, Tensor], 
         threads = torch.get_num_threads()
         block = -(-count // (threads * -(-count // (threads * block))))
     parts = [step] if block >= count else [step.part(begin, begin + block) for begin in range(0, count, block)]
-    if not blocks.on_cpu(waveform) or waveform.requires_grad:
+    if not blocks.on_cpu(waveform) or waveform.requires_grad or learns:
         changed = waveform if in_place else waveform.clone()
         for part in parts:
             clips = waveform.index_select(0, part.clips)

@@ -1,6 +1,6 @@
 """Augmentations made of augmentations: one after the other, one of several, some of several."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -36,9 +36,15 @@ class Chain(Augmentation):
 
     def __init__(self, effects: Sequence[Augmentation], *, generator: torch.Generator | None = None) -> None:
         super().__init__(generator)
+        if not isinstance(effects, Iterable):
+            raise RequestError(f"effects: got a {type(effects).__name__}, may be a list of augmentations.")
+        effects = list(effects)  # an iterator could be read only once
         for effect in effects:
             if not isinstance(effect, Augmentation):
-                raise RequestError(f"effects: got a {type(effect).__name__}, may be augmentations of this package.")
+                raise RequestError(
+                    f"effects: got a {type(effect).__name__}, may be augmentations; "
+                    f"derive one of your own from ClipEffect."
+                )
             effect._in_a_chain = True
         self.effects = nn.ModuleList(effects)
 
@@ -98,9 +104,9 @@ class _Choice(Chain):
 
 
 class OneOf(_Choice):
-    """One of several augmentations, chosen for each clip by itself.
+    """One of several augmentations, chosen for each clip by itself; give the members p=1.
 
-    The member that is chosen still asks its own ``p``: give members p=1 for each chosen clip to be changed.
+    The member that is chosen still asks its own ``p``: at the default, 0.5, half of the chosen clips stay as they are.
 
     Args:
         effects: augmentations, compositions among them.
@@ -133,24 +139,24 @@ class OneOf(_Choice):
             isinstance(weights, Sequence)
             and len(weights) == len(self.effects)
             and all(is_number(weight) and 0 <= weight < float("inf") for weight in weights)
-            and sum(weights) > 0
+            and 0 < sum(map(float, weights)) < float("inf")
         ):
             raise RequestError(
-                f"weights: got {weights!r}, may be {len(self.effects)} finite numbers, one a member, 0 or more and "
-                f"not all 0."
+                f"weights: got {weights!r}, may be {len(self.effects)} finite numbers, one a member, 0 or more, "
+                f"whose sum is finite and not 0."
             )
         self.weights = None if weights is None else tuple(weights)
 
     def _allowed_to_each(self, own: Tensor, allowed: Tensor) -> Tensor:
-        weights = torch.ones(len(self.effects)) if self.weights is None else torch.tensor(self.weights)
-        ends = weights.double().cumsum(0)
+        weights = [1.0] * len(self.effects) if self.weights is None else self.weights
+        ends = torch.tensor(weights, dtype=torch.float64, device="cpu").cumsum(0)
         # The first member whose share of the line ends beyond the clip's place on it.
         chosen = torch.searchsorted(ends, own[:, 1] * ends[-1], right=True)
-        return (chosen == torch.arange(len(self.effects))[:, None]) & (own[:, 0] < self.p) & allowed
+        return (chosen == torch.arange(len(self.effects), device="cpu")[:, None]) & (own[:, 0] < self.p) & allowed
 
 
 class SomeOf(_Choice):
-    """Several of the augmentations, each clip with its own selection, in the order in which they are listed.
+    """Several of the augmentations, each clip with its own selection, in the order of the list; give the members p=1.
 
     How many is uniform from ``min_effects`` to ``max_effects``; which ones, without repeats, equally likely. A member
     that is chosen still asks its own ``p``.

@@ -4,6 +4,7 @@
 without a look back at the host; ``forward`` is one after the other. See docs/design/augmentation-contract.md for why.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -12,10 +13,12 @@ from typing import Any, NamedTuple, Self, overload
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import get_worker_info
 
 from tonearm.batch import AudioBatch
 from tonearm.errors import RequestError, ShapeError
 from tonearm.gpu_augment.arguments import check_whole
+from tonearm.gpu_augment.functional import blocks
 from tonearm.gpu_augment.params import Params, Step, eighths
 
 
@@ -51,7 +54,7 @@ class Augmentation(nn.Module, ABC):
     def __init__(self, generator: torch.Generator | None = None) -> None:
         super().__init__()
         if generator is None:
-            generator = torch.Generator()
+            generator = torch.Generator("cpu")
             generator.seed()
         if not isinstance(generator, torch.Generator):
             raise RequestError(f"generator: got {generator!r}, may be a torch.Generator on the CPU, or None.")
@@ -96,7 +99,11 @@ class Augmentation(nn.Module, ABC):
 
     def constructor_arguments(self) -> dict[str, Any]:
         """What it was made with, by name, but for the generator: each argument is kept under its own name."""
-        return {name: getattr(self, name) for name in signature(type(self)).parameters if name != "generator"}
+        names = [name for name in signature(type(self)).parameters if name != "generator"]
+        for name in names:
+            if not hasattr(self, name):
+                raise RequestError(f"{type(self).__name__}: it must keep its argument {name} as self.{name}.")
+        return {name: getattr(self, name) for name in names}
 
     def extra_repr(self) -> str:
         """The arguments, for print; what is a module itself is printed below."""
@@ -136,8 +143,8 @@ class Augmentation(nn.Module, ABC):
         if gather_sizes is None and torch.device(device).type == "cuda":
             gather_sizes = eighths(batch_size)
         generator = self.generator if generator is None else generator
-        uniforms = torch.rand(batch_size, self.num_draws, dtype=torch.float64, generator=generator)
-        allowed = torch.ones(batch_size, dtype=torch.bool)
+        uniforms = torch.rand(batch_size, self.num_draws, dtype=torch.float64, generator=generator, device="cpu")
+        allowed = torch.ones(batch_size, dtype=torch.bool, device="cpu")
         return Params(batch_size, num_samples, tuple(self._steps(uniforms, allowed, gather_sizes))).to(device)
 
     @overload
@@ -161,7 +168,7 @@ class Augmentation(nn.Module, ABC):
             waveform: (batch, channel, time), or a specgram (batch, channel, mel, time). It is not changed. A function
                 (and nothing else) in its place is applied to all submodules, as ``nn.Module.apply`` does it.
             params: from ``sample``, for this size and on this device.
-            lengths: (batch,) valid samples of each clip. None: all are valid.
+            lengths: (batch,) int64, valid samples of each clip, 0 to the width. None: all are valid.
             targets: (batch, class).
 
         Returns:
@@ -195,12 +202,22 @@ class Augmentation(nn.Module, ABC):
             return waveform if lengths is None and targets is None else Augmented(waveform, lengths, targets)
         _check_is_tensor(waveform)
         self._check_layout(waveform)
+        if get_worker_info() is not None:
+            self._warn_of_repeats()
         params = self.sample(waveform.shape[0], waveform.shape[-1], device=waveform.device)
         return self.apply(waveform, params, lengths, targets)
 
+    def _warn_of_repeats(self) -> None:
+        warnings.warn(
+            f"{type(self).__name__} is drawn from in a DataLoader worker: each worker has a copy of the generator, and "
+            f"all draw the same, in every epoch again. Augment the batch in the main process; or give each worker a "
+            f"generator of its own in worker_init_fn.",
+            stacklevel=3,
+        )
+
     def get_extra_state(self) -> Tensor:
         """The generator's state, for ``state_dict()``; nothing where a chain draws instead."""
-        return torch.empty(0, dtype=torch.uint8) if self._in_a_chain else self.generator.get_state()
+        return torch.empty(0, dtype=torch.uint8, device="cpu") if self._in_a_chain else self.generator.get_state()
 
     def set_extra_state(self, state: Any) -> None:
         """Go on where the generator that was saved had come to."""
@@ -210,10 +227,8 @@ class Augmentation(nn.Module, ABC):
 
 def _check_is_tensor(waveform: object) -> None:
     if not isinstance(waveform, Tensor):
-        raise ShapeError(
-            f"waveform: got a {type(waveform).__name__}, must be a torch.Tensor. "
-            f"Convert a NumPy array with torch.from_numpy."
-        )
+        advice = " Convert it with torch.from_numpy." if type(waveform).__name__ == "ndarray" else ""
+        raise ShapeError(f"waveform: got a {type(waveform).__name__}, must be a torch.Tensor.{advice}")
 
 
 def _check_fit(
@@ -236,13 +251,31 @@ def _check_fit(
             f"params: on {params.device}, but the batch is on {waveform.device}. "
             f"Sample them there, sample(..., device=waveform.device), or move them once, params.to(waveform.device)."
         )
-    if lengths is not None and (lengths.shape != (batch_size,) or lengths.device != waveform.device):
-        raise ShapeError(
-            f"lengths: got {tuple(lengths.shape)} on {lengths.device}, must be ({batch_size},) on "
-            f"{waveform.device}, one a clip."
-        )
+    if lengths is not None:
+        _check_lengths(lengths, waveform)
+    if targets is not None and not isinstance(targets, Tensor):
+        raise ShapeError(f"targets: got a {type(targets).__name__}, must be a torch.Tensor, a row a clip.")
     if targets is not None and (targets.shape[:1] != (batch_size,) or targets.device != waveform.device):
         raise ShapeError(
             f"targets: got {tuple(targets.shape)} on {targets.device}, must be ({batch_size}, classes) on "
             f"{waveform.device}, a row a clip."
+        )
+
+
+def _check_lengths(lengths: Tensor, waveform: Tensor) -> None:
+    batch_size, num_samples = waveform.shape[0], waveform.shape[-1]
+    if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.dtype == torch.bool:
+        got = lengths.dtype if isinstance(lengths, Tensor) else f"a {type(lengths).__name__}"
+        raise ShapeError(f"lengths: got {got}, must be a torch.Tensor of whole numbers, samples of each clip.")
+    if lengths.shape != (batch_size,) or lengths.device != waveform.device:
+        raise ShapeError(
+            f"lengths: got {tuple(lengths.shape)} on {lengths.device}, must be ({batch_size},) on "
+            f"{waveform.device}, one a clip."
+        )
+    if waveform.dim() != 3 or not batch_size or not blocks.on_cpu(lengths):
+        return  # of spectrograms they are not read; on a GPU the host does not know them
+    if not 0 <= int(lengths.min()) <= int(lengths.max()) <= num_samples:
+        raise ShapeError(
+            f"lengths: got {int(lengths.min())} to {int(lengths.max())}, must be from 0 to {num_samples}, the width of "
+            f"the batch."
         )

@@ -44,6 +44,9 @@ class PairEffect(ClipEffect):
         return torch.cat([self.parameters_from(uniforms[:, :-1]), uniforms[:, -1:]], dim=1)
 
     def _run(self, batch: Augmented, steps: Iterator[Step], *, given: Tensor) -> Augmented:
+        step = next(steps)
+        if not self.training and len(step.clips) == 0:  # passed over
+            return batch
         if batch.targets is None or not batch.targets.is_floating_point():
             got = "None" if batch.targets is None else f"{tuple(batch.targets.shape)} {batch.targets.dtype}"
             raise ShapeError(
@@ -51,7 +54,6 @@ class PairEffect(ClipEffect):
                 f"effect(waveform, lengths, targets). Class numbers become such with "
                 f"torch.nn.functional.one_hot(targets, num_classes).float()."
             )
-        step = next(steps)
         if len(step.clips) == 0:
             return batch
         waveform, lengths, targets = batch.waveform, batch.lengths, batch.targets
@@ -70,9 +72,10 @@ class PairEffect(ClipEffect):
             )
             mixed, share = self.mix(clips, waveform.index_select(0, their_places), part.rows[:, 1:-1], own, theirs)
             share_of.index_copy_(0, part.clips, share.to(share_of.dtype))
-            return mixed
+            return mixed.to(clips.dtype)
 
-        mixed = change_clips(waveform, step, change, in_place=False)  # partners are heard unmixed
+        # Not in place, as partners are heard unmixed.
+        mixed = change_clips(waveform, step, change, in_place=False, learns=self._learns())
 
         before = targets.index_select(0, step.clips)
         share = share_of.index_select(0, step.clips).view(-1, *[1] * (targets.dim() - 1))

@@ -91,10 +91,12 @@ class Params:
         """Take over what another draw says, into the same memory: what a captured CUDA graph will read next time.
 
         Raises:
-            ShapeError: the other was drawn for another batch or augmentation, or gathers other numbers of clips. Draw
-                both with the same ``gather_sizes`` of one size.
+            ShapeError: the other was drawn for another batch or augmentation, gathers other numbers of clips, or fills
+                them up where this one does not. Draw both with the same ``gather_sizes`` of one size.
         """
-        sizes, others = ([(step.effect, tuple(step.rows.shape)) for step in params.steps] for params in (self, other))
+        sizes, others = (
+            [(step.effect, tuple(step.rows.shape), step.padded) for step in params.steps] for params in (self, other)
+        )
         if (self.batch_size, self.num_samples, sizes) != (other.batch_size, other.num_samples, others):
             raise ShapeError(
                 f"params: got {other}, may be like {self}: of the same augmentation and batch, and with as many clips "
@@ -105,7 +107,7 @@ class Params:
             mine.rows.copy_(theirs.rows)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{step.effect} {len(step.clips)}" for step in self.steps)
+        counts = ", ".join(f"{step.effect} {len(step.clips)}{', padded' * step.padded}" for step in self.steps)
         return f"Params(batch_size={self.batch_size}, num_samples={self.num_samples}, clips a step=[{counts}])"
 
 

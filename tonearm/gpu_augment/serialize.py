@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tonearm.errors import RequestError
 from tonearm.gpu_augment.bank import SoundBank
 from tonearm.gpu_augment.core import Augmentation
@@ -79,6 +81,8 @@ def _plain(value: Any) -> Any:
         return to_dict(value)
     if isinstance(value, Iterable) and not isinstance(value, str):
         return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
     return value
 
 
@@ -115,7 +119,10 @@ def from_dict(
         )
     """
     known = known_effects() | {name_of(effect): effect for effect in custom}
-    return _Builder(known, banks or {}, sample_rate).build(description, place)
+    try:
+        return _Builder(known, banks or {}, sample_rate).build(description, place)
+    except RecursionError as error:
+        raise RequestError(f"{place or 'augmentation'}: nested too deeply, or in itself.") from error
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,22 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from threading import Barrier
+from threading import Barrier, Lock
 
 import torch
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-os.register_at_fork(after_in_child=_pools.clear)  # their threads are not there
+_making = Lock()
+
+
+def _forget() -> None:
+    """In a forked process, where the threads are not, and the lock may be held by one of them."""
+    global _making
+    _pools.clear()
+    _making = Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def side_by_side(tasks: Sequence[Callable[[], None]]) -> None:
@@ -24,7 +34,7 @@ def side_by_side(tasks: Sequence[Callable[[], None]]) -> None:
         tasks: they need no gradient, and no two may write to the same place.
 
     Raises:
-        Exception: what the first task that failed raised, after all have ended.
+        Exception: what the first task that failed raised. On several threads the others are ended first.
     """
     threads = torch.get_num_threads()
     if min(threads, len(tasks)) < 2:
@@ -32,10 +42,17 @@ def side_by_side(tasks: Sequence[Callable[[], None]]) -> None:
             task()
         return
     inference = torch.is_inference_mode_enabled()
-    waiting, errors = deque(tasks), []
+    autocast, autocast_dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    waiting: deque[Callable[[], None]] = deque(tasks)
+    errors: list[BaseException] = []
 
     def work() -> None:
-        with torch.inference_mode(inference), torch.no_grad():  # modes are each thread's own
+        # modes are each thread's own
+        with (
+            torch.inference_mode(inference),
+            torch.no_grad(),
+            torch.autocast("cpu", dtype=autocast_dtype, enabled=autocast),
+        ):
             while True:
                 try:
                     task = waiting.popleft()
@@ -43,27 +60,41 @@ def side_by_side(tasks: Sequence[Callable[[], None]]) -> None:
                     return
                 try:
                     task()
-                except Exception as error:
+                except BaseException as error:  # also one that would end a program: it is raised where the caller is
                     errors.append(error)
 
-    wait([_pool(threads).submit(work) for _ in range(min(threads, len(tasks)))])
+    try:
+        wait([_pool(threads).submit(work) for _ in range(min(threads, len(tasks)))])
+    finally:
+        waiting.clear()  # of an interrupted caller's nothing further is begun
     if errors:
         raise errors[0]
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
-    pool = _pools.get(threads)
-    if pool is None:
-        started = Barrier(threads + 1)
+    with _making:  # nobody gets a pool whose threads still have to begin
+        if threads not in _pools:
+            _pools[threads] = _new_pool(threads)
+        return _pools[threads]
 
-        def begin() -> None:
-            torch.get_num_threads()  # a thread's first question sets its number to torch's; only then does ours last
-            torch.set_num_threads(1)
-            started.wait()
 
-        pool = _pools[threads] = ThreadPoolExecutor(threads, "tonearm-augment")
+def _new_pool(threads: int) -> ThreadPoolExecutor:
+    started = Barrier(threads + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread's first question sets its number to torch's; only then does ours last
+        torch.set_num_threads(1)
+        started.wait()
+
+    pool = ThreadPoolExecutor(threads, "tonearm-augment")
+    try:
         for _ in range(threads):
             pool.submit(begin)
         started.wait()
+    except BaseException:  # no thread to be had, or interrupted: those that wait would wait for ever
+        started.abort()
+        pool.shutdown(wait=False)
+        raise
+    finally:
         torch.set_num_threads(threads)  # threads yet to come, not ours, begin with the number that was set last
     return pool

@@ -128,6 +128,13 @@ def test_from_half_the_sample_rate_on_a_low_pass_changes_nothing_and_a_high_pass
     assert high_pass(clean, cutoff_hz=cutoff, sample_rate=RATE).abs().max() < FFT_ROUNDING
 
 
+def test_near_half_the_sample_rate_the_gain_at_the_cutoff_goes_from_a_half_to_one():
+    cutoffs = RATE * torch.tensor([0.4, 0.475, 0.4999])
+    gains = response(low_pass, {"cutoff_hz": cutoffs}, cutoffs).diagonal().abs()
+    assert gains[0].item() == pytest.approx(0.5, abs=0.01) and gains[-1].item() == pytest.approx(1.0, abs=0.01)
+    assert (gains.diff() > 0).all()
+
+
 def test_the_narrowest_transition_bounds_the_filters_length():
     impulse = torch.zeros(1, 1, 4001)
     impulse[..., 2000] = 1

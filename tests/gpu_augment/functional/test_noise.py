@@ -39,6 +39,14 @@ def test_the_ratio_is_that_of_the_valid_samples():
         assert torch.equal(noisy[clip, :, length:], clean[clip, :, length:])
 
 
+@pytest.mark.parametrize("path", ["clip by clip", "whole"])
+def test_the_noises_level_does_not_matter_in_fp16_either(path, monkeypatch):
+    monkeypatch.setattr(blocks, "ALWAYS_WHOLE", path == "whole")
+    clean, loud = batch(), torch.full((3, 2, 4000), 1000.0).half()  # its norm, 89443, is more than fp16 can hold
+    added = add_noise(clean, loud, snr_db=torch.zeros(3)) - clean
+    assert (level_db(clean) - level_db(added)).abs().max() < SNR_TOLERANCE_DB
+
+
 def test_it_agrees_with_the_reference():
     clean, lengths, snr_db = batch(200), [200, 50, 0], [3.0, -3.0, 0.0]
     noise = white_noise(KEYS, num_channels=2, num_samples=200)

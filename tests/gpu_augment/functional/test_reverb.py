@@ -156,6 +156,14 @@ def test_rooms_have_unit_energy_and_the_ratio_that_was_asked_for():
     torch.testing.assert_close(ratio_db.float(), DRR_DB, rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("drr_db", [-1000.0, 1000.0])
+def test_a_ratio_beyond_what_float32_can_hold_is_one_part_alone(drr_db):
+    one = torch.ones(1)
+    room = synthetic_rir(KEYS[:1], rt60_seconds=one, drr_db=drr_db * one, sample_rate=RATE, num_samples=100)[0]
+    assert room[0] == (1.0 if drr_db > 0 else 0.0) and room.isfinite().all()
+    torch.testing.assert_close(room.square().sum(), torch.tensor(1.0))
+
+
 def test_tails_fall_by_60_db_in_rt60():
     for room, rt60 in zip(rooms(), RT60_SECONDS.tolist(), strict=True):
         tail = room[1:].double()

@@ -78,6 +78,18 @@ def test_a_tone_keeps_its_frequency_and_its_level_and_changes_its_duration(rate,
     assert abs(level_db) < LEVEL_DB
 
 
+def test_a_tone_after_silence_loses_as_much_level_as_the_docstring_says():
+    begins = 4000 + 8 * torch.arange(64)  # every eighth sample of a hop
+    clips = torch.where(torch.arange(RATE) < begins[:, None], 0.0, tone(1000.0, 1.0)[0])[:, None]
+    lost_db = {}
+    for rate in (0.5, 0.8, 0.86, 1.15, 1.25):
+        stretched, _ = time_stretch(clips, rate=rates(rate).expand(64))
+        middle = stretched[:, 0, int(10_000 / rate) : int(30_000 / rate)]
+        lost_db[rate] = float(-20 * (middle.std(dim=1) * 2**0.5).log10().min())
+    assert lost_db[0.5] > 20.0
+    assert max(lost for rate, lost in lost_db.items() if rate >= 0.8) < 2.1
+
+
 def test_an_event_moves_to_its_time_over_the_rate():
     clip = torch.zeros(2, 1, 40_000)
     clip[..., 20_000] = 1.0

@@ -51,6 +51,10 @@ def test_eval_leaves_clips_whole_also_within_a_chain():
     assert chain(waveform).shape == (2, 1, 10)
 
 
+def test_a_batch_of_none_is_as_narrow_as_others():
+    assert Crop(4)(torch.zeros(0, 1, 10)).shape == (0, 1, 4)
+
+
 def test_the_input_stays_as_it_is():
     waveform = torch.rand(3, 2, 10)
     before = waveform.clone()

@@ -27,6 +27,9 @@ def clip(waveform: Tensor, *, threshold_db: Tensor, lengths: Tensor | None = Non
     Raises:
         ShapeError: waveform is not (batch, channel, time) floating point.
 
+    Reference:
+        Defined here.
+
     Example:
         >>> clip(torch.tensor([[[1.0, -0.5, 0.05]]]), threshold_db=torch.tensor([-20.0]))
         tensor([[[ 0.1000, -0.1000,  0.0500]]])

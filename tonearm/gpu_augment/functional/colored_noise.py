@@ -59,6 +59,10 @@ def colored_noise(keys: Tensor, *, color: str, num_channels: int, num_samples: i
     Raises:
         RequestError: color is none of these.
 
+    Reference:
+        Timmer, König: On generating power law noise, 1995 (random bins and an inverse FFT; there bins are Gaussian, and
+        one FFT makes all of the noise).
+
     Example:
         >>> colored_noise(torch.tensor([[1, 2]], dtype=torch.int32), color="pink", num_channels=1, num_samples=4).shape
         torch.Size([1, 1, 4])

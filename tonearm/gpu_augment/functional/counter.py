@@ -43,9 +43,9 @@ def random_bits(keys: Tensor, count: int) -> Tensor:
     first, second = _hashed_keys(keys)
     if not blocks.on_cpu(keys):
         return _with_key(_hashed_positions(0, count, keys.device), first, second)
-    bits = torch.empty(len(keys), count, dtype=torch.int32)
+    bits = torch.empty(len(keys), count, dtype=torch.int32, device=keys.device)
     chunk = _even_chunk(count)
-    scratch = torch.empty(chunk, dtype=torch.int32)
+    scratch = torch.empty(chunk, dtype=torch.int32, device=keys.device)
     for begin in range(0, count, max(1, chunk)):
         positions = _hashed_positions(begin, min(begin + chunk, count), keys.device)
         for row, one, two in zip(bits, first, second, strict=True):
@@ -113,11 +113,11 @@ def gaussian(keys: Tensor, count: int) -> Tensor:
     if not blocks.on_cpu(keys):
         radius, angle = _polar(random_bits(keys, half))
         return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
-    numbers = torch.empty(len(keys), count)
+    numbers = torch.empty(len(keys), count, dtype=torch.float32, device=keys.device)
     first, second = _hashed_keys(keys)
     chunk = _even_chunk(half)
-    bits, scratch = torch.empty(2, chunk, dtype=torch.int32)
-    radii, angles = torch.empty(2, chunk)
+    bits, scratch = torch.empty(2, chunk, dtype=torch.int32, device=keys.device)
+    radii, angles = torch.empty(2, chunk, dtype=torch.float32, device=keys.device)
     for begin in range(0, half, max(1, chunk)):
         end = min(begin + chunk, half)
         positions = _hashed_positions(begin, end, keys.device)

@@ -19,6 +19,8 @@ def cutmix(
 ) -> Tensor:
     """Put the partner's samples from start to start + width in the place of the clip's, over all channels.
 
+        y(t) = partner(t) if start ≤ t < start + width, else x(t)
+
     There is no cross-fade: at both cuts the waveform may jump.
 
     Args:

@@ -23,6 +23,8 @@ from tonearm.gpu_augment.functional.layout import check_specgram
 def dropblock_gamma(drop_probability: float, *, block_size: tuple[int, int], size: tuple[int, int]) -> float:
     """The probability γ with which a block must begin at a place where it fits.
 
+        γ = drop_probability / (bm·bt) · M·T / ((M - bm + 1)·(T - bt + 1))    M × T map, bm × bt block
+
     Args:
         drop_probability: share of the map that all blocks' areas add up to, in [0, 1].
         block_size: (mel, time) cells of a block.
@@ -36,8 +38,7 @@ def dropblock_gamma(drop_probability: float, *, block_size: tuple[int, int], siz
         ShapeError: the block is empty or larger than the map.
 
     Reference:
-        Ghiasi, Lin, Le: DropBlock, 2018, equation 1, for a rectangle instead of a square:
-        γ = drop_probability / (bm·bt) · M·T / ((M - bm + 1)·(T - bt + 1)).
+        Ghiasi, Lin, Le: DropBlock, 2018, equation 1, for a rectangle instead of a square.
 
     Example:
         >>> dropblock_gamma(0.1, block_size=(1, 1), size=(64, 400))
@@ -93,6 +94,8 @@ def _grown(seeds: Tensor, length: int, *, axis: int) -> Tensor:
 def drop_block(specgram: Tensor, seeds: Tensor, *, block_size: tuple[int, int]) -> Tensor:
     """Drop blocks of an input map: fill them with the clip's own mean, all channels alike, and do not rescale.
 
+        y = mean(x) where a block lies, else x
+
     A log-mel map has no neutral zero (0 dB is loud) and its level carries meaning, so, unlike the layer of the paper,
     nothing is scaled up to make good for what was dropped.
 
@@ -106,6 +109,9 @@ def drop_block(specgram: Tensor, seeds: Tensor, *, block_size: tuple[int, int]) 
 
     Raises:
         ShapeError: the seeds do not belong to a map of this size.
+
+    Reference:
+        Ghiasi, Lin, Le: DropBlock, 2018, but for what is put in the place of a block, and for the scale.
 
     Example:
         >>> seeds = torch.ones(1, 1, 1, dtype=torch.bool)

@@ -37,8 +37,10 @@ def low_pass(
 
         y(t) = Σ_k h(k) · x(t - k),    h(k) = 2c·sinc(2c·k)·kaiser(k / K) / Σ h,    c = cutoff / sample_rate
 
-    The gain is ½ at the cutoff, 1 below 3/4 of it, -60 dB above 5/4 of it; a constant stays as it is. Before and after
-    a clip its first and last sample are held: a clip that does not begin in silence gets no click.
+    The gain is ½ at the cutoff, 1 below 3/4 of it, -60 dB above 5/4 of it; a constant stays as it is. A transition that
+    would reach past half the sample rate, that of a cutoff above 2/5 of it, folds back: the gain at the cutoff is more
+    than ½ then, and 1 where the cutoff is half the sample rate. Before and after a clip its first and last sample are
+    held: a clip that does not begin in silence gets no click.
 
     Args:
         waveform: (batch, channel, time), floating point.
@@ -96,6 +98,9 @@ def high_pass(
     Raises:
         ShapeError: waveform is not (batch, channel, time) floating point.
 
+    Reference:
+        Kaiser: Nonrecursive digital filter design using the I0-sinh window function, 1974.
+
     Example:
         >>> x = torch.tensor([[[0.0, 1.0] * 50]])
         >>> high_pass(x, cutoff_hz=torch.tensor([1000.0]), sample_rate=8000)[..., 48:52].round(decimals=2)
@@ -121,8 +126,9 @@ def band_pass(
 
         y = low_pass(x at center · 2^(bandwidth/2)) - low_pass(x at center · 2^(-bandwidth/2))
 
-    The gain is ½ at both edges. Both transitions are as wide as half the lower edge or half the band, whichever is
-    less, so that the gain at the center is 1 in narrow bands too, and the filter longer.
+    The gain is ½ at both edges, as long as transitions lie below half the sample rate (see :func:`low_pass`). Both
+    transitions are as wide as half the lower edge or half the band, whichever is less, so that the gain at the center
+    is 1 in narrow bands too, and the filter longer.
 
     Args:
         waveform: (batch, channel, time), floating point.
@@ -137,6 +143,9 @@ def band_pass(
 
     Raises:
         ShapeError: waveform is not (batch, channel, time) floating point.
+
+    Reference:
+        Kaiser: Nonrecursive digital filter design using the I0-sinh window function, 1974.
 
     Example:
         >>> x = torch.tensor([[[0.0, 1.0] * 50]])

@@ -23,6 +23,9 @@ def gain(waveform: Tensor, *, gain_db: Tensor, lengths: Tensor | None = None) ->
     Raises:
         ShapeError: waveform is not (batch, channel, time) floating point.
 
+    Reference:
+        Defined here.
+
     Example:
         >>> gain(torch.tensor([[[0.1, -0.02]]]), gain_db=torch.tensor([20.0]))
         tensor([[[ 1.0000, -0.2000]]])
@@ -34,7 +37,9 @@ def gain(waveform: Tensor, *, gain_db: Tensor, lengths: Tensor | None = None) ->
 
 
 def invert_polarity(waveform: Tensor, *, lengths: Tensor | None = None) -> Tensor:
-    """Turn each clip upside down, y = -x: to the ear the same, to a network that hears waveforms another.
+    """Turn each clip upside down: to the ear the same, to a network that hears waveforms another.
+
+        y = -x
 
     Args:
         waveform: (batch, channel, time), floating point.
@@ -45,6 +50,9 @@ def invert_polarity(waveform: Tensor, *, lengths: Tensor | None = None) -> Tenso
 
     Raises:
         ShapeError: waveform is not (batch, channel, time) floating point.
+
+    Reference:
+        Defined here.
 
     Example:
         >>> invert_polarity(torch.tensor([[[0.5, -0.25]]]))

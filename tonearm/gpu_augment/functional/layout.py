@@ -25,6 +25,8 @@ def check_specgram(specgram: Tensor) -> None:
 
 
 def _check(tensor: Tensor, name: str, axes: tuple[str, ...]) -> None:
+    if not isinstance(tensor, torch.Tensor):
+        raise ShapeError(f"{name}: got a {type(tensor).__name__}, must be a torch.Tensor ({', '.join(axes)}).")
     if tensor.dim() == len(axes) and tensor.is_floating_point():
         return
     advice = ""

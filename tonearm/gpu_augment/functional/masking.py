@@ -14,6 +14,8 @@ Fill = float | Literal["mean"]
 def time_mask(specgram: Tensor, *, start: Tensor, width: Tensor, fill: Fill = "mean") -> Tensor:
     """Cover the frames from start to start + width, over all bins and channels.
 
+        y(mel, t) = fill if start ≤ t < start + width for any mask, else x(mel, t)
+
     Args:
         specgram: (batch, channel, mel, time), floating point.
         start: (batch, num_masks) first frame of each mask.
@@ -39,7 +41,30 @@ def time_mask(specgram: Tensor, *, start: Tensor, width: Tensor, fill: Fill = "m
 
 
 def frequency_mask(specgram: Tensor, *, start: Tensor, width: Tensor, fill: Fill = "mean") -> Tensor:
-    """Cover the mel bins from start to start + width, over all frames and channels; else like :func:`time_mask`."""
+    """Cover the mel bins from start to start + width, over all frames and channels.
+
+        y(mel, t) = fill if start ≤ mel < start + width for any mask, else x(mel, t)
+
+    Args:
+        specgram: (batch, channel, mel, time), floating point.
+        start: (batch, num_masks) first bin of each mask.
+        width: (batch, num_masks) bins of each mask; 0 covers nothing.
+        fill: as for :func:`time_mask`.
+
+    Returns:
+        A new tensor like specgram.
+
+    Raises:
+        ShapeError: specgram is not (batch, channel, mel, time) floating point.
+
+    Reference:
+        Park et al.: SpecAugment, 2019.
+
+    Example:
+        >>> one = torch.tensor([[1]])
+        >>> frequency_mask(torch.ones(1, 1, 3, 1), start=one, width=one, fill=0.0).flatten()
+        tensor([1., 0., 1.])
+    """
     check_specgram(specgram)
     return cover(specgram, mel=(start, width), fill=fill)
 

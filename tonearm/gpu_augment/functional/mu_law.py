@@ -33,7 +33,8 @@ def mu_law(waveform: Tensor, *, bits: Tensor, lengths: Tensor | None = None) -> 
 
     Reference:
         ITU-T G.711, 1988, which approximates the curve by straight pieces; here it is the curve, as in torchaudio's
-        mu_law_encoding and mu_law_decoding, to whose levels this comes, but for exact zeros.
+        mu_law_encoding and mu_law_decoding, to whose levels this comes, but for exact zeros, and for samples so near
+        the edge of a step that float32's rounding decides: the more bits, the more of them.
 
     Example:
         >>> mu_law(torch.tensor([[[0.5, -0.01, 0.0]]]), bits=torch.tensor([8])).round(decimals=4)

@@ -50,6 +50,9 @@ def add_noise(waveform: Tensor, noise: Tensor, *, snr_db: Tensor, lengths: Tenso
     Raises:
         ShapeError: waveform is not (batch, channel, time) floating point, or noise has another shape.
 
+    Reference:
+        Defined here.
+
     Example:
         >>> add_noise(torch.ones(1, 1, 2), torch.tensor([[[1.0, -1.0]]]), snr_db=torch.tensor([20.0]))
         tensor([[[1.1000, 0.9000]]])
@@ -58,7 +61,11 @@ def add_noise(waveform: Tensor, noise: Tensor, *, snr_db: Tensor, lengths: Tenso
     if noise.shape != waveform.shape:
         raise ShapeError(f"noise: got {tuple(noise.shape)}, must be like waveform, {tuple(waveform.shape)}.")
     if may_mix_clip_by_clip(waveform, noise, snr_db):
-        return mix_clip_by_clip(waveform, lambda clip, channel: [noise[clip, channel]], snr_db=snr_db, lengths=lengths)
+
+        def noise_of(clip: int, channel: int) -> list[Tensor]:
+            return [at_least_float32(noise[clip, channel])]
+
+        return mix_clip_by_clip(waveform, noise_of, snr_db=snr_db, lengths=lengths)
     clean = at_least_float32(waveform)
     noise = noise.to(clean.dtype)
     signal = clean
@@ -92,6 +99,9 @@ def add_gaussian_noise(waveform: Tensor, *, keys: Tensor, deviation: Tensor, len
     Raises:
         ShapeError: waveform is not (batch, channel, time) floating point.
 
+    Reference:
+        Defined here.
+
     Example:
         >>> keys = torch.tensor([[1, 2]], dtype=torch.int32)
         >>> add_gaussian_noise(torch.zeros(1, 1, 10_000), keys=keys, deviation=torch.tensor([0.01])).std()
@@ -124,7 +134,7 @@ def mix_clip_by_clip(
         lengths: (batch,) valid samples, or None.
     """
     batch, num_channels, num_samples = waveform.shape
-    mixed = torch.empty(waveform.shape, dtype=waveform.dtype)
+    mixed = torch.empty(waveform.shape, dtype=waveform.dtype, device=waveform.device)
     ends = [num_samples] * batch if lengths is None else lengths.clamp(max=num_samples).tolist()
     for clip, (ratio, end) in enumerate(zip(snr_db.tolist(), ends, strict=True)):
         clean = at_least_float32(waveform[clip])

@@ -28,7 +28,8 @@ def noise_tape(num_samples: int, *, color: str) -> Tensor:
         >>> noise_tape(1 << 16, color="pink").std().round(decimals=1)
         tensor(1.)
     """
-    return circular_noise(num_samples, color=color, keys=torch.tensor([_KEY], dtype=torch.int32))[0]
+    keys = torch.tensor([_KEY], dtype=torch.int32, device="cpu")
+    return circular_noise(num_samples, color=color, keys=keys)[0]
 
 
 def add_tape_noise(

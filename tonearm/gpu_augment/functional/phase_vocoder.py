@@ -158,7 +158,7 @@ def stretch(
         num_samples: of the output at the input's sample rate; what is longer is cut off.
         n_fft: samples of a frame.
         hop_length: samples from frame to frame.
-        lead: samples of the output before these, at most n_fft / 4.
+        lead: samples of the output before these, at most n_fft / 2.
         gain: (rows, bins) for the output's spectra.
         oversampling: output samples for each of the input.
 

@@ -22,7 +22,7 @@ _HALF = 3  # samples of the finer grid that the kernel reaches to either side
 # Kaiser-Bessel: the kernel's first zero lies where the images begin, 3/4 of the finer sample rate.
 _BETA = 2 * math.pi * _HALF * (1 - 1 / (2 * _OVERSAMPLING))
 _PHASES = 1 << 13  # places between two samples for which the kernel is tabulated; the nearest is taken
-_LEAD = 4  # samples before the clip's first, for the kernel to reach back to
+_LEAD = 2  # samples before the clip's first, for the kernel to reach back to
 _POSITIONS = 1 << 15  # at a time on a CPU
 
 
@@ -40,9 +40,9 @@ def pitch_shift(
         f = 2^(semitones / 12)
         y(t) = s(f·t),    s the clip stretched by the phase vocoder to f times its length
 
-    Tones keep their level to 1.5 dB. What a shift up would bring past the Nyquist frequency is removed rather than
-    folded back, to -60 dB where it is 100 Hz past it. Formants move with the pitch. For what a phase vocoder does to
-    clicks see :func:`~tonearm.gpu_augment.functional.time_stretch`.
+    What a shift up would bring past the Nyquist frequency is removed rather than folded back, to -60 dB where it is 100
+    Hz past it. Formants move with the pitch. What a phase vocoder does to clicks, and to the level of tones that begin,
+    is in :func:`~tonearm.gpu_augment.functional.time_stretch`: a shift up by n semitones is a rate of 2^(-n/12) there.
 
     Args:
         waveform: (batch, channel, time), floating point.

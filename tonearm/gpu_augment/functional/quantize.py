@@ -17,7 +17,8 @@ def quantize(waveform: Tensor, *, bits: Tensor, lengths: Tensor | None = None) -
 
     Args:
         waveform: (batch, channel, time), floating point.
-        bits: (batch,) bits a sample, the sign's among them, 1 or more. From 25 on float32 comes out as it went in.
+        bits: (batch,) bits a sample, the sign's among them, from 1 to 25, which are
+            all that float32 has for samples from 1/2 to 1; fainter ones have finer steps there, and lose them.
         lengths: (batch,) valid samples; the samples beyond them stay as they are. None: all are valid.
 
     Returns:
@@ -25,6 +26,9 @@ def quantize(waveform: Tensor, *, bits: Tensor, lengths: Tensor | None = None) -
 
     Raises:
         ShapeError: waveform is not (batch, channel, time) floating point.
+
+    Reference:
+        Bennett: Spectra of quantized signals, 1948 (uniform steps, and the power Δ²/12 of their noise).
 
     Example:
         >>> quantize(torch.tensor([[[0.3, -0.6, 0.1]]]), bits=torch.tensor([3]))

@@ -95,8 +95,9 @@ def synthetic_rir(keys: Tensor, *, rt60_seconds: Tensor, drr_db: Tensor, sample_
     """
     time_seconds = torch.arange(1, num_samples, dtype=torch.float32, device=keys.device) / sample_rate
     rate = -3.0 * math.log(10.0) / rt60_seconds.float()[:, None]
-    ratio = torch.pow(10.0, drr_db.float()[:, None] / 10.0)
+    ratio_db = drr_db.float()[:, None]
+    direct, reverberant = (torch.rsqrt(1 + torch.pow(10.0, db / 10.0)) for db in (-ratio_db, ratio_db))
     noise = gaussian(keys, num_samples - 1)
     tail = noise * torch.exp(time_seconds * rate)
     norm = torch.linalg.vector_norm(tail, dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
-    return torch.cat([torch.sqrt(ratio / (1 + ratio)), tail / (norm * torch.sqrt(1 + ratio))], dim=1)
+    return torch.cat([direct, tail * (reverberant / norm)], dim=1)

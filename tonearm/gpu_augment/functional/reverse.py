@@ -23,6 +23,9 @@ def reverse(waveform: Tensor, *, lengths: Tensor | None = None) -> Tensor:
     Raises:
         ShapeError: waveform is not (batch, channel, time) floating point.
 
+    Reference:
+        Defined here.
+
     Example:
         >>> reverse(torch.arange(4.0).reshape(1, 1, 4), lengths=torch.tensor([3]))
         tensor([[[2., 1., 0., 3.]]])

@@ -42,6 +42,9 @@ def shift(waveform: Tensor, *, num_samples: Tensor, mode: str = "roll", lengths:
         ShapeError: waveform is not (batch, channel, time) floating point.
         RequestError: there is no such mode.
 
+    Reference:
+        Defined here.
+
     Example:
         >>> x, one = torch.arange(1.0, 5.0).reshape(1, 1, 4), torch.tensor([1])
         >>> shift(x, num_samples=one), shift(x, num_samples=-one, mode="zero")

@@ -105,6 +105,9 @@ def time_shift_stretch(
         ShapeError: waveform is not (batch, channel, time) floating point.
         RequestError: there is no such interpolation.
 
+    Reference:
+        Defined here. Interpolation after Keys, 1981 (cubic), and Smith and Gossett, 1984 (sinc).
+
     Example:
         >>> x = torch.arange(4.0).reshape(1, 1, 4)
         >>> time_shift_stretch(x, cut_out=torch.tensor([0.5]), cut_in=torch.tensor([0.25]))

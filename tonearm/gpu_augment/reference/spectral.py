@@ -85,7 +85,7 @@ def time_stretch(clip: Array, *, rate: float, n_fft: int, hop_length: int, lengt
 def pitch_shift(clip: Array, *, semitones: float, n_fft: int, hop_length: int, length: int) -> Array:
     """The clip stretched, its spectra without what would pass the Nyquist frequency, and read between the samples."""
     factor = 2 ** (semitones / 12)
-    num_frames = _num_frames(math.ceil(factor * length) + 4, n_fft, hop_length)
+    num_frames = _num_frames(math.ceil(factor * length) + 2, n_fft, hop_length)
     shifted = clip.copy()
     for samples, out in zip(clip, shifted, strict=True):
         own = _num_frames(length, n_fft, hop_length)

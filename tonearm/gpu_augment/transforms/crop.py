@@ -49,7 +49,7 @@ class Crop(Augmentation):
 
     def _run(self, batch: Augmented, steps: Iterator[Step], *, given: Tensor) -> Augmented:
         step = next(steps)
-        if len(step.clips) == 0:
+        if len(step.clips) < len(batch.waveform):  # none of them: it was in eval mode
             return batch
         width, lengths = batch.waveform.shape[2], batch.lengths
         if lengths is None and width < self.num_samples:

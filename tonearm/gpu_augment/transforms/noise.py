@@ -131,6 +131,8 @@ class BackgroundNoise(ClipEffect):
     batch is wide is looped, a longer one is cut where it fits. Where it happens to be silent, nothing is added; where
     it is faint, the faint is made loud. All channels of a clip hear the same.
 
+        y = x + n · ‖x‖ / ‖n‖ · 10^(-snr_db / 20),    n(t) = sound((start + t) mod its length)
+
     Args:
         bank: the sounds; they must have the clips' sample rate.
         p: probability of a clip to be touched.
@@ -140,6 +142,10 @@ class BackgroundNoise(ClipEffect):
 
     Raises:
         RequestError: an argument is out of range, or the bank is none.
+
+    Reference:
+        Snyder, Garcia-Romero, Sell, Povey, Khudanpur: X-vectors: Robust DNN embeddings for speaker recognition, 2018
+        (recordings of noise added at random ratios).
 
     Example:
         >>> bank = SoundBank([torch.rand(20_000), torch.rand(50_000)], sample_rate=44_100)
