@@ -86,6 +86,13 @@ def test_without_an_augmentation_there_are_no_chains() -> None:
     assert not any("chain" in result.name for result in small_run(config((), ())).results)
 
 
+def test_a_chain_may_hold_what_has_no_p_and_crop_what_it_mixes() -> None:
+    waveform = ({"crop": {"num_samples": 4000}}, {"chain": {"effects": [{"noise": {}}]}}, {"mixup": {}})
+    names = [result.name for result in small_run(config(waveform, ()), only="waveform chain").results]
+    labels = ["sampling", "crop", "chain", "mixup, p=1"]
+    assert names[3:] == ["waveform chain", *(f"waveform chain: {label}" for label in labels)]
+
+
 def test_a_part_can_be_measured_alone() -> None:
     report = small_run(only="^white noise|specgram chain$")
     assert [result.name for result in report.results[3:]] == [

@@ -28,6 +28,9 @@ def crop(waveform: Tensor, *, start: Tensor, num_samples: int) -> Tensor:
     Raises:
         ShapeError: waveform is not (batch, channel, time) floating point.
 
+    Reference:
+        Defined here.
+
     Example:
         >>> crop(torch.arange(4.0).reshape(1, 1, 4), start=torch.tensor([1]), num_samples=2)
         tensor([[[1., 2.]]])
