@@ -522,9 +522,7 @@ def test_chains_nest_and_may_be_empty():
 def test_a_numpy_array_is_refused_with_what_to_do():
     array = torch.zeros(2, 1, 100).numpy()
     for call in (lambda: Noise(1.0)(array), lambda: Noise(1.0).apply(array, Noise(1.0).sample(2, 100))):
-        with pytest.raises(
-            ShapeError, match="waveform: got a ndarray, .* Convert it with torch.from_numpy"
-        ):
+        with pytest.raises(ShapeError, match="waveform: got a ndarray, .* Convert it with torch.from_numpy"):
             call()
 
 
@@ -544,9 +542,7 @@ class Half(ClipEffect):
 def test_mistakes_of_an_effect_of_ones_own_are_told():
     batch = torch.ones(4, 1, 10)
     assert (Half(1.0)(batch) == 0.5).all()
-    with pytest.raises(
-        ShapeError, match=r"Half.effect: it made \(4, 1, 5\) of clips of \(4, 1, 10\)"
-    ):
+    with pytest.raises(ShapeError, match=r"Half.effect: it made \(4, 1, 5\) of clips of \(4, 1, 10\)"):
         Half(1.0, effect=lambda clips: clips[..., :5])(batch)
     with pytest.raises(RequestError, match=r"Half: it must keep its argument amount as self.amount"):
         repr(Half(keeps=False))

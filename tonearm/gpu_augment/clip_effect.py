@@ -75,7 +75,8 @@ class ClipEffect(Augmentation):
     def effect(self, clips: Tensor, parameters: Tensor, lengths: Tensor | None) -> Tensor:
         """The changed clips, from (n, channel, …) clips and their (n, parameters) float64, all on one device.
 
-        ``clips`` may be a part of the batch itself: they are read, not written to.
+        ``clips`` may be the batch itself or a part of it: they are read, not written to, and what is returned shares
+        no memory with them.
         """
 
     def lengths_after(self, parameters: Tensor, lengths: Tensor) -> Tensor:
@@ -138,6 +139,8 @@ def change_clips(
         block = -(-count // (threads * -(-count // (threads * block))))
     parts = [step] if block >= count else [step.part(begin, begin + block) for begin in range(0, count, block)]
     if not blocks.on_cpu(waveform) or waveform.requires_grad or learns:
+        if len(parts) == 1 and count == len(waveform) and not step.padded:  # all, in their order: nothing to gather
+            return change(step, waveform)
         changed = waveform if in_place else waveform.clone()
         for part in parts:
             clips = waveform.index_select(0, part.clips)
