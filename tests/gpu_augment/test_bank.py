@@ -115,3 +115,10 @@ def test_what_is_no_sound_is_refused_by_its_number(waveforms, message):
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(RequestError, match=message):
         SoundBank([torch.ones(3)], **options)
+
+
+@pytest.mark.parametrize("one", [torch.ones(50), torch.ones(50).numpy(), "room.wav", 3])
+def test_one_sound_that_is_not_in_a_list_is_refused(one):
+    with pytest.raises(RequestError, match=r"waveforms: got a .*, may be a list of sounds, \[sound\]"):
+        SoundBank(one, sample_rate=8000)
+    assert SoundBank(torch.ones(3, 50), sample_rate=8000).num_sounds == 3

@@ -22,7 +22,8 @@ class SoundBank(nn.Module):
     packed dataset see :mod:`tonearm.dataio.sounds`. Effects that are given the same bank share its memory.
 
     Args:
-        waveforms: the sounds, floating-point tensors or arrays, (time,) or (channel, time); channels are averaged.
+        waveforms: the sounds, floating-point tensors or arrays, (time,) or (channel, time); channels are averaged. One
+            tensor of several axes is a sound a row.
         sample_rate: of all of them, in Hz.
         max_bytes: room. The first sound that does not fit, and what comes after it, stays out, and ``full`` says so.
         name: what a saved configuration writes in the bank's place.
@@ -68,7 +69,8 @@ class SoundBank(nn.Module):
             raise RequestError(f"name: got {name!r}, may be a text.")
         self.sample_rate, self.max_bytes, self.name = sample_rate, max_bytes, name
         self.full = False
-        if isinstance(waveforms, Tensor | np.ndarray | str) or not isinstance(waveforms, Iterable):
+        one_sound = isinstance(waveforms, Tensor | np.ndarray) and waveforms.ndim < 2
+        if one_sound or isinstance(waveforms, str) or not isinstance(waveforms, Iterable):
             raise RequestError(f"waveforms: got a {type(waveforms).__name__}, may be a list of sounds, [sound].")
         sounds: list[Tensor] = []
         room = max_bytes // _SAMPLE_BYTES
