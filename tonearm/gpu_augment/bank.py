@@ -69,9 +69,10 @@ class SoundBank(nn.Module):
             raise RequestError(f"name: got {name!r}, may be a text.")
         self.sample_rate, self.max_bytes, self.name = sample_rate, max_bytes, name
         self.full = False
-        one_sound = isinstance(waveforms, Tensor | np.ndarray) and waveforms.ndim < 2
-        if one_sound or isinstance(waveforms, str) or not isinstance(waveforms, Iterable):
-            raise RequestError(f"waveforms: got a {type(waveforms).__name__}, may be a list of sounds, [sound].")
+        given: object = waveforms
+        one_sound = isinstance(given, str) or (isinstance(given, Tensor | np.ndarray) and given.ndim < 2)
+        if one_sound or not isinstance(given, Iterable):
+            raise RequestError(f"waveforms: got a {type(given).__name__}, may be a list of sounds, [sound].")
         sounds: list[Tensor] = []
         room = max_bytes // _SAMPLE_BYTES
         for number, waveform in enumerate(waveforms):
