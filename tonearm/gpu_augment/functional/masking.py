@@ -82,13 +82,11 @@ def cover(
     """
     if blocks.on_cpu(specgram) and not specgram.requires_grad:
         return _fill_slices(specgram, mel=mel, time=time, fill=fill)
-    mask = None
+    mask = torch.zeros((), dtype=torch.bool, device=specgram.device)
     if mel is not None:
-        mask = _bands(*mel, specgram.shape[2])[:, None, :, None]
+        mask = mask | _bands(*mel, specgram.shape[2])[:, None, :, None]
     if time is not None:
-        frames = _bands(*time, specgram.shape[3])[:, None, None, :]
-        mask = frames if mask is None else mask | frames
-    assert mask is not None  # one axis is always given
+        mask = mask | _bands(*time, specgram.shape[3])[:, None, None, :]
     if fill == "mean":
         return torch.where(mask, specgram.mean(dim=(1, 2, 3), keepdim=True), specgram)
     return specgram.masked_fill(mask, fill)

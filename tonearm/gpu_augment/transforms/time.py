@@ -190,14 +190,8 @@ class Reverse(ClipEffect):
         RequestError: p is not a probability.
     """
 
-    num_parameter_draws = 0
-
     def __init__(self, p: float = 0.5, *, generator: torch.Generator | None = None) -> None:
         super().__init__(p, generator)
-
-    def parameters_from(self, uniforms: Tensor) -> Tensor:
-        """None."""
-        return uniforms
 
     def effect(self, clips: Tensor, parameters: Tensor, lengths: Tensor | None) -> Tensor:
         """Turn the clips around."""
