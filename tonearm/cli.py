@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tonearm import __version__
-from tonearm.commands import bench, config, data, training
+from tonearm.commands import bench, config, data, models, training
 from tonearm.commands.output import Json, print_json, say
 from tonearm.errors import TonearmError
 
@@ -29,6 +29,7 @@ _GO_ON = {  # what to say after Ctrl-C
 }
 app.add_typer(data.app)
 app.add_typer(training.app)
+app.add_typer(models.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")
 

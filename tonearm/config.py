@@ -27,7 +27,10 @@ Activation = Literal["gelu", "relu", "lrelu", "swiglu"]
 
 
 class FeaturesConfig(StrictModel):
-    """The log-mel front-end; window and hop in samples, frequencies in Hz. The defaults are ERANN's at 44.1 kHz."""
+    """The log-mel front-end; window and hop in samples, frequencies in Hz. The defaults are ERANN's at 44.1 kHz.
+
+    Beside a model that is named, what is left out here is what that model was made for.
+    """
 
     n_fft: Size = 1380
     win_length: Size = 1380
@@ -35,6 +38,15 @@ class FeaturesConfig(StrictModel):
     n_mels: Size = 128
     f_min: NotNegative = 0.0
     f_max: Positive | None = None  # None: half the sample rate
+    window: Literal["hann", "hamming"] = "hann"
+    padding: Literal["reflect", "zeros", "none"] = "reflect"  # before and after the clip, by half a window
+    power: Literal[1, 2] = 2  # the bands sum magnitudes, or their squares
+    mel_scale: Literal["htk", "slaney"] = "htk"
+    mel_norm: Literal["peak", "area"] = "peak"  # each triangle's height is 1, or its area in Hz
+    log: Literal["db", "ln"] = "db"  # ten times the decimal logarithm, or the natural one
+    floor: Positive = 1e-10  # what is smaller counts as this
+    offset: NotNegative = 0.0  # added before the logarithm
+    normalize: Literal["band", "dataset", "none"] = "band"  # by the training clips: each band, all as one, not at all
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -157,15 +169,29 @@ class BlockConfig(OneKey):
 
 
 class ModelConfig(StrictModel):
-    """The config-driven network: its blocks from input to output."""
+    """The network: the name of one that ``tonearm models`` lists, or the blocks of one's own from input to output.
 
+    ``model: cnn14`` is short for ``model: {name: cnn14}``.
+    """
+
+    name: str | None = None
+    weights: str | None = None  # a checkpoint file as the named system's authors published it
     res_block: ResBlockConfig = ResBlockConfig()
-    blocks: Several[BlockConfig]
+    blocks: Several[BlockConfig] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
 
     @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if not self.blocks:
-            raise ValueError("blocks is empty; a network needs at least a pooling block")
+    def _one_network(self) -> Self:
+        if self.name is None and not self.blocks:
+            raise ValueError("blocks is empty; a network needs at least a pooling block, or a name")
+        if self.name is not None and (self.blocks or "res_block" in self.model_fields_set):
+            raise ValueError(f"has both a name, {self.name}, and blocks of its own; only one can be built")
+        if self.name is None and self.weights is not None:
+            raise ValueError("weights are of a network with a name, and this one has none")
         return self
 
 
@@ -226,8 +252,15 @@ def load_config_and_notes(
 
 
 def dump_config(config: Config) -> str:
-    """``config`` as YAML with every default written out; reading it back gives an equal Config."""
-    return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
+    """``config`` as YAML with every default written out; reading it back gives an equal Config.
+
+    Beside a named model only those features are written that are set: the others are that model's.
+    """
+    data = config.model_dump(mode="json")
+    if config.model.name is not None:
+        data["features"] = config.features.model_dump(mode="json", include=config.features.model_fields_set)
+        data["model"] = config.model.model_dump(mode="json", exclude={"res_block", "blocks"})
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False)
 
 
 class _Dumper(yaml.SafeDumper):

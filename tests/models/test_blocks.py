@@ -33,7 +33,9 @@ SMALL: list[dict[str, Any]] = [
 def build(blocks: list[dict[str, Any]], *, n_mels: int = 16, num_classes: int = 6, **options: Any) -> BlockNet:
     res_block = options.pop("res_block", {})
     config = ModelConfig.model_validate({"res_block": res_block, "blocks": blocks})
-    return build_model(config, num_classes=num_classes, n_mels=n_mels, **options)
+    net = build_model(config, num_classes=num_classes, n_mels=n_mels, **options)
+    assert isinstance(net, BlockNet)
+    return net
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

@@ -27,6 +27,7 @@ from tonearm.benchmarks.report import BenchmarkReport, build_report
 from tonearm.config import AugmentationConfig, Config, Effect
 from tonearm.errors import RequestError
 from tonearm.gpu_augment import Augmentation, Chain
+from tonearm.models.classifier import with_front_end
 from tonearm.training.augmentation import build_chains
 
 Entries = Sequence[Effect]
@@ -79,6 +80,7 @@ def bench_augment(
     wanted = _selection(only)
     device = torch.device(device)
     environment = current_environment(device)
+    config = with_front_end(config, sample_rate=sample_rate)
     announce(f"making {batch_size} clips")
     material = make_material(
         batch_size=batch_size,

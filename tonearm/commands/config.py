@@ -40,6 +40,8 @@ def config_show(
 
 def _print(config: "Config") -> None:
     from tonearm.config import dump_config
+    from tonearm.models.classifier import with_front_end
     from tonearm.training.augmentation import with_every_argument
 
+    config = with_front_end(config)
     print(dump_config(with_every_argument(config, sample_rate=config.sample_rate)), end="")

@@ -13,7 +13,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from tonearm.config import BlockConfig, MaxPoolConfig, ModelConfig, PoolingConfig, ResBlockConfig
-from tonearm.errors import ConfigError, ShapeError
+from tonearm.errors import ConfigError
 from tonearm.models.layers import (
     ACTIVATIONS,
     DropBlock,
@@ -24,6 +24,7 @@ from tonearm.models.layers import (
     ToFrames,
     channels_after,
 )
+from tonearm.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -54,36 +55,33 @@ class _TimePool:
     stride: int
 
 
-class BlockNet(nn.Module):
-    """The network that :func:`build_model` builds: log-mel maps to one score a class.
-
-    Attributes:
-        min_frames: the fewest frames it takes; a shorter input is a ShapeError that names the block it does not fit.
-    """
+class BlockNet(Network):
+    """The network that :func:`build_blocks` builds. A clip that is too short names the block it does not fit."""
 
     def __init__(
-        self, layers: "OrderedDict[str, nn.Module]", *, in_channels: int, n_mels: int, pools: Sequence[_TimePool]
+        self,
+        layers: "OrderedDict[str, nn.Module]",
+        *,
+        in_channels: int,
+        n_mels: int,
+        pools: Sequence[_TimePool],
+        class_layer: str,
     ) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(layers)
-        self.in_channels, self.n_mels = in_channels, n_mels
+        min_frames = 1
+        for pool in reversed(pools):
+            min_frames = (min_frames - 1) * pool.stride + pool.kernel
+        super().__init__(in_channels=in_channels, n_mels=n_mels, min_frames=min_frames)
         self._pools = tuple(pools)
-        self.min_frames = 1
-        for pool in reversed(self._pools):
-            self.min_frames = (self.min_frames - 1) * pool.stride + pool.kernel
+        self.class_layer = f"layers.{class_layer}"
+        self.layers = nn.Sequential(layers)
 
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """Scores (logits), (batch, num_classes), of a (batch, in_channels, n_mels, time) map."""
-        if log_mel.dim() != 4 or log_mel.shape[1:3] != (self.in_channels, self.n_mels):
-            raise ShapeError(
-                f"log_mel: got {tuple(log_mel.shape)}; it may be (batch, {self.in_channels}, {self.n_mels}, time)."
-            )
-        if log_mel.shape[3] < self.min_frames:
-            raise ShapeError(self._too_short(log_mel.shape[3]))
+    def scores(self, log_mel: Tensor) -> Tensor:
+        """What the blocks make of a map."""
         scores: Tensor = self.layers(log_mel)
         return scores
 
-    def _too_short(self, frames: int) -> str:
+    def explain_short(self, frames: int) -> str:
+        """At which block a clip of ``frames`` frames no longer fits."""
         arriving = frames
         for pool in self._pools:
             if arriving < pool.kernel:
@@ -93,17 +91,10 @@ class BlockNet(nn.Module):
                     "features.hop_length or less pooling."
                 )
             arriving = (arriving - pool.kernel) // pool.stride + 1
-        return f"log_mel has {frames} frames; this network needs at least {self.min_frames}."
+        return super().explain_short(frames)
 
 
-def build_model(
-    config: ModelConfig,
-    *,
-    num_classes: int,
-    n_mels: int,
-    in_channels: int = 1,
-    gradient_checkpointing: bool = False,
-) -> BlockNet:
+def build_blocks(config: ModelConfig, *, num_classes: int, n_mels: int, in_channels: int = 1) -> BlockNet:
     """The network of a configuration, with random weights from torch's global generator.
 
     The class layer is the last block when that is an ``fc`` (only a pooling of frames may follow it); its size must be
@@ -114,34 +105,33 @@ def build_model(
         num_classes: scores to give.
         n_mels: mel bins of the input.
         in_channels: audio channels of the input.
-        gradient_checkpointing: ``res`` blocks keep their input alone and compute the rest again in the backward pass:
-            the same gradients and running statistics for less memory and about a third more work.
 
     Raises:
         ConfigError: a block that does not fit what arrives at it; the message gives its place, name and that shape.
 
     Example:
         >>> config = ModelConfig.model_validate({"blocks": [{"res": [8, 16]}, {"pooling": {"mode": "avg"}}]})
-        >>> build_model(config, num_classes=10, n_mels=64).layers.head
+        >>> build_blocks(config, num_classes=10, n_mels=64).layers.head
         Linear(in_features=16, out_features=10, bias=True)
     """
     arriving = _Arriving("map", in_channels, n_mels)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     pools: list[_TimePool] = []
     class_layer: str | None = None  # the label of an fc with nothing but pooling after it
+    class_layer_name = "head"
     for place, block in enumerate(config.blocks):
         label = f"model.blocks.{place} ({block.name})"
         if block.max_pool is not None:
             stride = block.max_pool.stride or block.max_pool.kernel_size
             pools.append(_TimePool(label, block.max_pool.kernel_size[1], stride[1]))
         try:
-            layer, leaving = _build(block, arriving, config.res_block, gradient_checkpointing)
+            layer, leaving = _build(block, arriving, config.res_block)
         except ConfigError as error:
             raise ConfigError(f"{label}: {error}. What arrives there is {arriving}.") from error
         if block.name == "fc":
-            class_layer = label
+            class_layer, class_layer_name = label, f"{place}_{block.name}"
         elif block.name != "pooling":
-            class_layer = None
+            class_layer, class_layer_name = None, "head"
         layers[f"{place}_{block.name}"] = layer
         arriving = leaving
 
@@ -156,19 +146,17 @@ def build_model(
         )
     if arriving.stage == "frames":
         layers["pool_frames"] = FramePool(arriving.mode)
-    return BlockNet(layers, in_channels=in_channels, n_mels=n_mels, pools=pools)
+    return BlockNet(layers, in_channels=in_channels, n_mels=n_mels, pools=pools, class_layer=class_layer_name)
 
 
-def _build(
-    block: BlockConfig, arriving: _Arriving, res_block: ResBlockConfig, checkpointed: bool
-) -> tuple[nn.Module, _Arriving]:
+def _build(block: BlockConfig, arriving: _Arriving, res_block: ResBlockConfig) -> tuple[nn.Module, _Arriving]:
     """One block's layer and what leaves it."""
     if block.name in ("res", "max_pool", "drop") and arriving.stage != "map":
         raise ConfigError("it works on a map; put it before the pooling")
     if block.res is not None:
         _check_halves(res_block.activation, block.res[0])
         options = res_block.model_dump()
-        layer = ResBlock(arriving.channels, block.res, checkpointed=checkpointed, **options)
+        layer = ResBlock(arriving.channels, block.res, **options)
         return layer, replace(arriving, channels=block.res[1])
     if block.max_pool is not None:
         return _max_pool(block.max_pool, arriving)

@@ -1,15 +1,14 @@
 """The layers that the config-driven network has and torch.nn has not. Maps are (batch, channel, mel, time)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from tonearm.gpu_augment.functional.dropblock import drop_block_features, dropblock_gamma
+from tonearm.models.recomputing import Recomputed
 
 PoolMode = Literal["avg", "max", "sum", "mul"]
 
@@ -95,7 +94,7 @@ class DropBlock(nn.Module):
         return f"{self.drop_probability}, block_size={self.block_size}, p={self.p} per {self.p_per}"
 
 
-class ResBlock(nn.Module):
+class ResBlock(Recomputed):
     """Two convolutions with a norm each, beside a shortcut convolution; the activation stands between the two.
 
         before_activation   x ─ conv ─ norm ─ activation ─ conv ─ norm ─ (+) ─
@@ -111,7 +110,6 @@ class ResBlock(nn.Module):
         norm: on which side of the activation the first norm stands.
         kernel_size: (mel, time) of both convolutions.
         shortcut_kernel_size: (mel, time) of the shortcut's.
-        checkpointed: keep only the input for the backward pass and compute the rest again there.
     """
 
     def __init__(
@@ -123,7 +121,6 @@ class ResBlock(nn.Module):
         norm: Literal["before_activation", "after_activation"],
         kernel_size: tuple[int, int],
         shortcut_kernel_size: tuple[int, int],
-        checkpointed: bool = False,
     ) -> None:
         super().__init__()
         first, second = channels
@@ -137,47 +134,24 @@ class ResBlock(nn.Module):
             nn.BatchNorm2d(second),
         )
         self.shortcut = same_conv(in_channels, second, shortcut_kernel_size)
-        self.checkpointed = checkpointed
 
-    def forward(self, x: Tensor) -> Tensor:
+    def compute(self, x: Tensor) -> Tensor:
         """(batch, in_channels, mel, time) to (batch, channels[1], mel, time)."""
-        if self.checkpointed and self.training and torch.is_grad_enabled():
-            out: Tensor = self._compute_twice(x)
-            return out
-        return self._compute(x)
-
-    # torch.compile cannot trace a context_fn: a compiled network has a graph break here.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _compute_twice(self, x: Tensor) -> Tensor:
-        out: Tensor = checkpoint(
-            self._compute, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_kept(self))
-        )
-        return out
-
-    def _compute(self, x: Tensor) -> Tensor:
         out: Tensor = self.main(x) + self.shortcut(x)
         return out
 
 
-@contextmanager
-def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Batch norms within update copies of their running statistics, which are then thrown away.
+class MelNorm(nn.BatchNorm1d):
+    """Batch normalisation of each mel band of (batch, channel, mel, time), over the other axes; affine.
 
-    A checkpointed block runs twice; the second time must not count its batch a second time.
+    Systems that standardise their input themselves begin with it; their front-ends then leave it alone
+    (``features.normalize: none``).
     """
-    kept = [
-        (norm, name, buffer)
-        for norm in module.modules()
-        if isinstance(norm, nn.BatchNorm2d)
-        for name, buffer in norm.named_buffers()
-    ]
-    for norm, name, buffer in kept:
-        setattr(norm, name, buffer.clone())
-    try:
-        yield
-    finally:
-        for norm, name, buffer in kept:
-            setattr(norm, name, buffer)
+
+    def forward(self, log_mel: Tensor) -> Tensor:  # noqa: D102
+        batch, channels, mel, time = log_mel.shape
+        flat = log_mel.transpose(1, 2).reshape(batch, mel, channels * time)
+        return super().forward(flat).view(batch, mel, channels, time).transpose(1, 2)
 
 
 def pool(x: Tensor, *, mode: PoolMode, dim: tuple[int, ...]) -> Tensor:

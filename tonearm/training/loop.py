@@ -18,6 +18,8 @@ from tonearm.dataio.dataset import Dataset
 from tonearm.dataio.loader import ClipLoader
 from tonearm.errors import RequestError, RunError
 from tonearm.models import LogMel
+from tonearm.models.catalog import load_published_weights
+from tonearm.models.classifier import with_front_end
 from tonearm.training.augmentation import with_every_argument
 from tonearm.training.batches import evaluation_loader, training_loader
 from tonearm.training.checkpoint import LAST, Checkpoint, load_checkpoint, save_checkpoint
@@ -88,6 +90,7 @@ def train(
     settings = config.train.model_copy(update={"precision": name})
     config = config.model_copy(update={"train": settings})
     _check_fits(dataset, config)
+    config = with_front_end(config, sample_rate=dataset.sample_rate)
     config = with_every_argument(config, sample_rate=dataset.sample_rate)
     training, held_out, words = hold_out(dataset, fold=fold, seed=settings.seed)
     check_one_label(training, held_out)
@@ -111,6 +114,7 @@ def train(
             raise RunError(f"{run / LAST}: its state does not fit this run ({error}).") from error
         first_epoch, (best, stale) = checkpoint.epoch, checkpoint.best
     else:
+        load_published_weights(step.model.network, config.model)
         _start_folder(run, config)
         set_normalization(step, training)
     parameters = sum(parameter.numel() for parameter in step.model.parameters())
@@ -181,7 +185,12 @@ def what_limited(stages: dict[str, float], wall: float) -> str:
 
 
 def set_normalization(step: TrainingStep, training: Dataset) -> None:
-    """Set the front-end's mean and deviation per mel band, from the training clips alone: no test clip leaks in."""
+    """Set the front-end's mean and deviation as ``features.normalize`` asks, from the training clips alone.
+
+    No test clip leaks in; "none" sets none.
+    """
+    if step.normalize == "none":
+        return
     rows = np.unique(np.linspace(0, len(training) - 1, min(len(training), _NORMALIZATION_CLIPS)).astype(np.int64))
     settings = step.config
     loader = ClipLoader(
@@ -200,8 +209,10 @@ def set_normalization(step: TrainingStep, training: Dataset) -> None:
                 count += decibels.shape[-1] * decibels.shape[0]
                 total = total + decibels.sum(dim=(0, 2)).cpu()
                 squares = squares + decibels.square().sum(dim=(0, 2)).cpu()
-    mean = total / count
-    deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
+    mean, square = total / count, squares / count
+    if step.normalize == "dataset":
+        mean, square = mean.mean(), square.mean()
+    deviation = (square - mean.square()).clamp(min=0).sqrt()
     # a band that never changes (above the recordings' bandwidth) carries nothing: leave its scale alone
     front_end.set_normalization(mean.float(), torch.where(deviation > 1e-3, deviation, 1.0).float())
 

@@ -8,12 +8,13 @@ import torch
 from tonearm.config import Config
 from tonearm.dataio.dataset import Dataset
 from tonearm.errors import RequestError, RunError
+from tonearm.models import Classifier
+from tonearm.models.classifier import build_classifier
 from tonearm.training.batches import evaluation_loader
 from tonearm.training.checkpoint import Checkpoint, load_checkpoint, saved_config
 from tonearm.training.evaluate import evaluate
 from tonearm.training.precision import Precision
 from tonearm.training.split import hold_out
-from tonearm.training.step import Classifier
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def load_classifier(run: Path, *, device: torch.device) -> tuple[Classifier, Con
     """
     checkpoint = load_checkpoint(run, device=device)
     config = saved_config(run, checkpoint)
-    model = Classifier(
+    model = build_classifier(
         config,
         num_classes=len(checkpoint.class_names),
         sample_rate=checkpoint.sample_rate,

@@ -11,31 +11,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tonearm.batch import AudioBatch
 from tonearm.config import Config, TrainConfig
 from tonearm.gpu_augment import Augmented, Chain
-from tonearm.models import LogMel, build_model
+from tonearm.models import Classifier
+from tonearm.models.classifier import build_classifier, with_front_end
 from tonearm.seeding import seed_of, torch_generator
 from tonearm.training.augmentation import build_chains
 from tonearm.training.clock import StageClock
 from tonearm.training.precision import resolve_precision
-
-
-class Classifier(nn.Module):
-    """The front-end and the network as one: waveform (batch, channel, time) to scores (batch, class)."""
-
-    def __init__(self, config: Config, *, num_classes: int, sample_rate: int, num_channels: int) -> None:
-        super().__init__()
-        self.front_end = LogMel(config.features, sample_rate=sample_rate)
-        self.network = build_model(
-            config.model,
-            num_classes=num_classes,
-            in_channels=num_channels,
-            n_mels=config.features.n_mels,
-            gradient_checkpointing=config.train.gradient_checkpointing,
-        )
-
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Scores (logits) of a batch of waveforms."""
-        scores: Tensor = self.network(self.front_end(waveform))
-        return scores
 
 
 class TrainingStep:
@@ -60,12 +41,14 @@ class TrainingStep:
         device: torch.device,
         batches_an_epoch: int,
     ) -> None:
+        config = with_front_end(config, sample_rate=sample_rate)
         self.config = config.train
+        self.normalize = config.features.normalize
         self.device = device
         self.precision = resolve_precision(config.train, device)
         with torch.random.fork_rng(devices=[]):  # made on the CPU; the caller's global generator stays as it is
             torch.default_generator.manual_seed(seed_of(config.train.seed, "weights"))
-            self.model = Classifier(
+            self.model = build_classifier(
                 config, num_classes=num_classes, sample_rate=sample_rate, num_channels=num_channels
             ).to(device)
         self.model.network.to(memory_format=self.precision.memory_format)
@@ -109,7 +92,7 @@ class TrainingStep:
                 specgram = self.precision.lay_out(specgram)
         with clock.stage("model"):
             with self.precision.autocast():
-                scores = self.model.network(specgram)
+                scores = self.model.score(specgram, waveform)
             loss = functional.cross_entropy(scores.float(), targets, label_smoothing=self.config.label_smoothing)
             self.scaler.scale(loss / self.config.accumulate).backward()
             self._accumulated += 1

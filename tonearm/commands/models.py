@@ -1,0 +1,99 @@
+"""The command that lists the networks that have a name."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tonearm.commands.output import Json, print_json, say, table_output
+
+if TYPE_CHECKING:
+    from tonearm.models import System
+
+app = typer.Typer()
+BATCH_SIZE = 32
+_COLUMNS = ("name", "parameters", "multi-adds 5 s", "10 s", f"memory, {BATCH_SIZE} × 5 s", "front-end", "source")
+
+_LEGEND = f"""
+Counted from shapes, not measured (tonearm bench model does): parameters, with the classes of the source; multi-adds of
+the network for one clip; memory of a training step, float32, Adam, batch {BATCH_SIZE}, without gradient checkpointing.
+erann-tcxtm-W is built for every tc from 1 to 16, tm of 1, 2, 4, 8 and 16, and W. tonearm models NAME tells more."""
+
+
+@app.command("models")
+def models_command(
+    name: Annotated[str | None, typer.Argument(help="One of them, in full.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """List the networks that can be built by name, with what they cost: counted, not measured."""
+    from tonearm.models import SYSTEMS, find_system
+
+    rows = [_described(each) for each in ([find_system(name)] if name else SYSTEMS.values())]
+    if as_json:
+        print_json(rows[0] if name else rows)
+    elif name:
+        _print_one(rows[0])
+    else:
+        _print_table(rows)
+
+
+def _described(system: "System") -> dict[str, Any]:
+    """A system and its costs as plain data."""
+    from tonearm.models.count import count_costs
+
+    shorter, longer = (count_costs(system, duration_seconds=s, batch_size=BATCH_SIZE) for s in (5, 10))
+    return {
+        "name": system.name,
+        "num_classes": system.num_classes,
+        "parameters": shorter.parameters,
+        "multi_adds_5_seconds": shorter.multi_adds,
+        "multi_adds_10_seconds": longer.multi_adds,
+        "training_bytes_batch_32_5_seconds": shorter.training_bytes,
+        "sample_rate": system.sample_rate,
+        "features": system.features.model_dump(mode="json"),
+        "source": system.source,
+        "notes": list(system.notes),
+        "published_weights": system.load_published is not None,
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["name"],
+        f"{row['parameters']:,}",
+        f"{row['multi_adds_5_seconds'] / 1e9:,.3f} G",
+        f"{row['multi_adds_10_seconds'] / 1e9:,.3f} G",
+        f"{row['training_bytes_batch_32_5_seconds'] / 1e9:.1f} GB",
+        _front_end(row["features"], row["sample_rate"]),
+        row["source"],
+    )
+
+
+def _front_end(features: dict[str, Any], sample_rate: int) -> str:
+    return f"{sample_rate / 1000:g} kHz, {features['n_mels']} mel, {features['win_length']}/{features['hop_length']}"
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    """One line a system, in columns; the last is as long as it has to be."""
+    cells = [_COLUMNS, *(_cells(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    with table_output() as out:
+        for line in cells:
+            padded = [
+                text.rjust(width) if 0 < place < 5 else text.ljust(width)
+                for place, (text, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            print("  ".join(padded).rstrip(), file=out)
+        print(_LEGEND, file=out)
+
+
+def _print_one(row: dict[str, Any]) -> None:
+    for title, text in zip(_COLUMNS, _cells(row), strict=True):
+        say(f"{title:<18} {text}")
+    say(f"{'classes':<18} {row['num_classes']} in the source")
+    say(
+        f"{'features':<18} {', '.join(f'{key} {value}' for key, value in row['features'].items() if value is not None)}"
+    )
+    if row["published_weights"]:
+        say(f"{'weights':<18} published: name their file as model.weights in a configuration")
+    for note in row["notes"]:
+        say(f"{'note':<18} {note}")

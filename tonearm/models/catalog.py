@@ -1,0 +1,85 @@
+"""The dict of names: every system that can be built by name, and :func:`build_model`."""
+
+import re
+from functools import partial
+from pathlib import Path
+
+from tonearm.config import ModelConfig
+from tonearm.errors import ConfigError
+from tonearm.models import erann
+from tonearm.models.blocks import build_blocks
+from tonearm.models.network import Network, System
+from tonearm.models.recomputing import set_gradient_checkpointing
+from tonearm.strict_model import near
+
+# What `tonearm models` lists. An ERANN of other sizes has a name as well: see find_system.
+SYSTEMS: dict[str, System] = {system.name: system for family in (erann,) for system in family.SYSTEMS}
+
+
+def find_system(name: str) -> System:
+    """The system of a name: a key of SYSTEMS, or any ``erann-{tc}x{tm}-{W}``.
+
+    Raises:
+        ConfigError: there is none; the message has the near names.
+    """
+    if name in SYSTEMS:
+        return SYSTEMS[name]
+    sizes = re.fullmatch(r"erann-(\d{1,3})x(\d{1,3})-(\d{1,3})", name)
+    if sizes:
+        return erann.system(*map(int, sizes.groups()))
+    raise ConfigError(f"{name}: no such model. {near(name, list(SYSTEMS))} `tonearm models` lists them all.")
+
+
+def build_model(
+    model: str | ModelConfig,
+    *,
+    num_classes: int,
+    n_mels: int | None = None,
+    in_channels: int = 1,
+    gradient_checkpointing: bool = False,
+) -> Network:
+    """A network with random weights from torch's global generator.
+
+    Args:
+        model: the name of a system, or ``model`` of a configuration.
+        num_classes: scores to give.
+        n_mels: mel bands of its input; None: as many as the named system was made for.
+        in_channels: audio channels of its input.
+        gradient_checkpointing: its blocks keep their input alone and compute the rest again in the backward pass
+            (tonearm.models.recomputing).
+
+    Raises:
+        ConfigError: no such name; or a block of a configuration that does not fit what arrives at it.
+
+    Example:
+        >>> network = build_model("erann-8x4-4", num_classes=527)
+        >>> sum(parameter.numel() for parameter in network.parameters())
+        24504849
+    """
+    if isinstance(model, str):
+        model = ModelConfig(name=model)
+    if model.name is None:
+        if n_mels is None:
+            raise ConfigError("n_mels: a network of blocks has none of its own; give the number of mel bands.")
+        build = partial(build_blocks, model)
+    else:
+        system = find_system(model.name)
+        build, n_mels = system.build, n_mels or system.features.n_mels
+    network: Network = build(num_classes=num_classes, in_channels=in_channels, n_mels=n_mels)
+    set_gradient_checkpointing(network, gradient_checkpointing)
+    return network
+
+
+def load_published_weights(network: Network, config: ModelConfig) -> None:
+    """Put the weights that ``model.weights`` names, if it does, into a network of ``model.name``.
+
+    Raises:
+        ConfigError: nothing is published for this system, or the file holds something else.
+    """
+    if config.weights is None or config.name is None:
+        return
+    system = find_system(config.name)
+    if system.load_published is None:
+        loadable = ", ".join(name for name, each in SYSTEMS.items() if each.load_published)
+        raise ConfigError(f"model.weights: no weights are published for {config.name}; there are some for {loadable}.")
+    system.load_published(network, Path(config.weights))

@@ -1,0 +1,72 @@
+"""The front-end and a network as one: waveforms to scores."""
+
+from torch import Tensor, nn
+
+from tonearm.config import Config, FeaturesConfig
+from tonearm.errors import ConfigError
+from tonearm.models.catalog import build_model, find_system
+from tonearm.models.features import LogMel
+from tonearm.models.network import Network
+
+
+class Classifier(nn.Module):
+    """Waveform (batch, channel, time) to scores (batch, class).
+
+    Args:
+        front_end: makes the maps.
+        network: scores them.
+    """
+
+    def __init__(self, front_end: LogMel, network: Network) -> None:
+        super().__init__()
+        self.front_end, self.network = front_end, network
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Scores (logits) of a batch of waveforms."""
+        return self.score(self.front_end(waveform), waveform)
+
+    def score(self, log_mel: Tensor, waveform: Tensor) -> Tensor:
+        """Scores of maps that are already made, and perhaps augmented, of these waveforms."""
+        scores: Tensor = self.network(log_mel, waveform) if self.network.takes_waveform else self.network(log_mel)
+        return scores
+
+
+def build_classifier(config: Config, *, num_classes: int, sample_rate: int, num_channels: int) -> Classifier:
+    """The classifier of a configuration, with random weights from torch's global generator.
+
+    Raises:
+        ConfigError: the configuration cannot be built, or not for this sample rate.
+    """
+    config = with_front_end(config, sample_rate=sample_rate)
+    network = build_model(
+        config.model,
+        num_classes=num_classes,
+        n_mels=config.features.n_mels,
+        in_channels=num_channels,
+        gradient_checkpointing=config.train.gradient_checkpointing,
+    )
+    return Classifier(LogMel(config.features, sample_rate=sample_rate), network)
+
+
+def with_front_end(config: Config, *, sample_rate: int | None = None) -> Config:
+    """``config`` with the features that a named model was made for, where it does not set them itself.
+
+    Args:
+        config: of a run.
+        sample_rate: Hz of its data; None: not known yet.
+
+    Raises:
+        ConfigError: no such model; or one whose front-end is for another sample rate, and no features are set.
+    """
+    if config.model.name is None:
+        return config
+    system, own = find_system(config.model.name), config.features.model_fields_set
+    rate = sample_rate or config.sample_rate
+    if not own and rate not in (None, system.sample_rate):
+        raise ConfigError(
+            f"model {system.name} was made for {system.sample_rate} Hz, and this is {rate} Hz. Pack with --sample-rate "
+            f"{system.sample_rate}, or write features for {rate} Hz."
+        )
+    features = system.features.model_copy(update={key: getattr(config.features, key) for key in own})
+    # checked anew, and every field set from now on
+    return config.model_copy(update={"features": FeaturesConfig.model_validate(features.model_dump())})

@@ -1,0 +1,84 @@
+"""What a system costs, counted rather than measured: parameters, multi-adds, memory in training.
+
+Everything is computed on torch's meta device: shapes alone, no numbers, so the largest takes no memory to count.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from tonearm.models.features import LogMel
+from tonearm.models.network import Network, System
+
+_ADAM_COPIES = 4  # of every weight: itself, its gradient, Adam's two moments
+_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of a network.
+
+    Attributes:
+        parameters: trainable ones.
+        multi_adds: multiplications with an addition of one clip's forward pass, in convolutions, linear layers and
+            recurrences; without front-end, norms, activations and pooling, as papers count.
+        training_bytes: weights, gradients and Adam's moments, and all that the backward pass needs of the forward pass
+            of a whole batch; in float32, without workspace.
+    """
+
+    parameters: int
+    multi_adds: int
+    training_bytes: int
+
+
+def count_costs(
+    system: System, *, duration_seconds: float, batch_size: int = 32, num_classes: int | None = None
+) -> Costs:
+    """What a system costs for clips of one channel.
+
+    Args:
+        system: one of SYSTEMS, for example.
+        duration_seconds: of a clip at the system's sample rate.
+        batch_size: clips that a training step's memory is counted for.
+        num_classes: of the class layer; None: those of the system's source.
+    """
+    num_samples = round(duration_seconds * system.sample_rate)
+    front_end = LogMel(system.features, sample_rate=system.sample_rate)
+    size = (1, system.features.n_mels, front_end.frames(num_samples))
+    with torch.device("meta"):
+        network = system.build(num_classes=num_classes or system.num_classes)
+
+        def inputs(batch: int) -> tuple[Tensor, ...]:
+            log_mel = torch.empty(batch, *size)
+            return (log_mel, torch.empty(batch, 1, num_samples)) if network.takes_waveform else (log_mel,)
+
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network.eval()(*inputs(1))
+        parameters = count_parameters(network)
+        kept = _bytes_kept(network, inputs(batch_size))
+    return Costs(parameters, counter.get_total_flops() // 2, _ADAM_COPIES * _BYTES * parameters + kept)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """How many numbers a network learns."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def _bytes_kept(network: Network, inputs: tuple[Tensor, ...]) -> int:
+    """Bytes that the backward pass needs, weights left out; what several operations need counts once."""
+    storages = {}
+    weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            storages[storage._cdata] = storage  # held, so that no other gets its number
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        scores = network.train()(*inputs)
+    del scores
+    return sum(storage.nbytes() for storage in storages.values())
