@@ -6,28 +6,29 @@ from pathlib import Path
 
 from tonearm.config import ModelConfig
 from tonearm.errors import ConfigError
-from tonearm.models import erann
+from tonearm.models import erann, panns, wavegram
 from tonearm.models.blocks import build_blocks
-from tonearm.models.network import Network, System
+from tonearm.models.network import Build, Network, System
 from tonearm.models.recomputing import set_gradient_checkpointing
 from tonearm.strict_model import near
 
 # What `tonearm models` lists. An ERANN of other sizes has a name as well: see find_system.
-SYSTEMS: dict[str, System] = {system.name: system for family in (erann,) for system in family.SYSTEMS}
+SYSTEMS: dict[str, System] = {system.name: system for family in (panns, wavegram, erann) for system in family.SYSTEMS}
 
 
 def find_system(name: str) -> System:
-    """The system of a name: a key of SYSTEMS, or any ``erann-{tc}x{tm}-{W}``.
+    """The system of a name: a key of SYSTEMS, or any ``erann-{tc}x{tm}-{W}``; also in capitals, as papers write them.
 
     Raises:
         ConfigError: there is none; the message has the near names.
     """
-    if name in SYSTEMS:
-        return SYSTEMS[name]
-    sizes = re.fullmatch(r"erann-(\d{1,3})x(\d{1,3})-(\d{1,3})", name)
+    key = name.lower().replace("×", "x")
+    if key in SYSTEMS:
+        return SYSTEMS[key]
+    sizes = re.fullmatch(r"erann-(\d{1,3})x(\d{1,3})-(\d{1,3})", key)
     if sizes:
         return erann.system(*map(int, sizes.groups()))
-    raise ConfigError(f"{name}: no such model. {near(name, list(SYSTEMS))} `tonearm models` lists them all.")
+    raise ConfigError(f"{name}: no such model. {near(key, list(SYSTEMS))} `tonearm models` lists them all.")
 
 
 def build_model(
@@ -61,7 +62,7 @@ def build_model(
     if model.name is None:
         if n_mels is None:
             raise ConfigError("n_mels: a network of blocks has none of its own; give the number of mel bands.")
-        build = partial(build_blocks, model)
+        build: Build = partial(build_blocks, model)
     else:
         system = find_system(model.name)
         build, n_mels = system.build, n_mels or system.features.n_mels

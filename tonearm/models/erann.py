@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from tonearm.config import FeaturesConfig
 from tonearm.errors import ConfigError
-from tonearm.models.layers import MelNorm, pool
+from tonearm.models.layers import MelNorm, laid_out_as, pool
 from tonearm.models.network import Network, System
 from tonearm.models.recomputing import Recomputed
 
@@ -56,16 +56,17 @@ class TimeFrequencyBlock(Recomputed):
             nn.Conv2d(channels, channels, (mel[1], time[1]), padding=(mel[2], time[2]), bias=False),
         )
         changes = in_channels != channels or stride != (1, 1)
-        self.shortcut = (
-            nn.Sequential(nn.BatchNorm2d(in_channels), nn.Conv2d(in_channels, channels, 1, stride, bias=False))
-            if changes
-            else nn.Identity()
+        self.shortcut = nn.Sequential(
+            *([nn.BatchNorm2d(in_channels), nn.Conv2d(in_channels, channels, 1, stride, bias=False)] if changes else [])
         )
 
     def compute(self, x: Tensor) -> Tensor:
         """(batch, in_channels, mel, time) to (batch, channels, mel / stride, time / stride)."""
-        out: Tensor = self.main(x) + self.shortcut(x)
-        return out
+        out: Tensor = self.main(x)
+        if len(self.shortcut) == 0:
+            return out + x
+        norm, conv = self.shortcut
+        return out + conv(laid_out_as(out, norm(x)))
 
 
 class ERANN(Network):

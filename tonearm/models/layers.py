@@ -137,8 +137,19 @@ class ResBlock(Recomputed):
 
     def compute(self, x: Tensor) -> Tensor:
         """(batch, in_channels, mel, time) to (batch, channels[1], mel, time)."""
-        out: Tensor = self.main(x) + self.shortcut(x)
-        return out
+        out: Tensor = self.main(x)
+        return out + self.shortcut(laid_out_as(out, x))
+
+
+def laid_out_as(other: Tensor, x: Tensor) -> Tensor:
+    """``x``, in channels_last strides if it has one channel and ``other`` is channels_last.
+
+    A map of one channel lies the same way in both formats; a convolution of width 1 takes its strides at their word and
+    would give a contiguous map.
+    """
+    if x.shape[1] == 1 and other.is_contiguous(memory_format=torch.channels_last):
+        return x.clone(memory_format=torch.channels_last)
+    return x
 
 
 class MelNorm(nn.BatchNorm1d):

@@ -1,0 +1,81 @@
+"""Every kind of network in a reduced form, for the tests that hold for all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from tonearm.config import FeaturesConfig, ModelConfig
+from tonearm.models import find_system
+from tonearm.models.blocks import build_blocks
+from tonearm.models.network import Network
+from tonearm.models.panns import CNN14, ResNet38
+from tonearm.models.wavegram import WavegramLogmelCNN14
+from tonearm.strict_model import check
+
+BLOCKS = check(
+    ModelConfig,
+    {
+        "res_block": {"activation": "gelu"},
+        "blocks": [
+            {"res": [8, 16]},
+            {"activation": "relu"},
+            {"max_pool": {"kernel_size": [4, 4]}},
+            {"res": [16, 32]},
+            {"drop": {"drop_probability": 0.1, "block_size": [3, 3]}},
+            {"activation": "lrelu"},
+            {"dropout": 0.1},
+            {"pooling": {"mode": "sum"}},
+        ],
+    },
+    where="test",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A reduced network and the front-end of the system that it is reduced from.
+
+    Attributes:
+        build: called with num_classes, and perhaps in_channels, by keyword.
+        features, sample_rate: of the system.
+        learning_rate: at which Adam fits 32 clips in 100 steps.
+    """
+
+    build: Callable[..., Network]
+    features: FeaturesConfig
+    sample_rate: int
+    learning_rate: float = 3e-3
+
+
+def _of(system: str, build: Callable[..., Network], *, learning_rate: float = 3e-3) -> Case:
+    found = find_system(system)
+    build = partial(build, n_mels=found.features.n_mels)
+    return Case(build, found.features, found.sample_rate, learning_rate)
+
+
+CASES: dict[str, Case] = {
+    "blocks": Case(
+        partial(build_blocks, BLOCKS, n_mels=64),
+        FeaturesConfig(n_fft=2048, win_length=2048, hop_length=1024, n_mels=64),
+        44_100,
+    ),
+    "erann": _of("erann-1x4-1", find_system("erann-1x4-1").build),
+    "cnn14": _of("cnn14", partial(CNN14, channels=(8, 16, 32, 64))),
+    "cnn14-128": _of("cnn14-128", partial(CNN14, channels=(8, 16, 32, 64))),
+    "resnet38": _of("resnet38", partial(ResNet38, channels=(8, 16, 32, 64, 64), depths=(1, 1, 2, 1))),
+    "wavegram": _of("wavegram-logmel-cnn14", partial(WavegramLogmelCNN14, channels=(8, 16, 32, 64))),
+}
+
+
+def inputs(case: Case, net: Network, *, batch: int = 2, frames: int | None = None, seed: int = 0) -> tuple[Tensor, ...]:
+    """Maps of about the level of a recording's, and waveforms of that length where the network hears them."""
+    generator = torch.Generator().manual_seed(seed)
+    frames = max(net.min_frames, 50) if frames is None else frames
+    log_mel = 10 * torch.randn(batch, net.in_channels, net.n_mels, frames, generator=generator) - 20
+    if not net.takes_waveform:
+        return (log_mel,)
+    num_samples = (frames - 1) * case.features.hop_length
+    return log_mel, torch.randn(batch, net.in_channels, num_samples, generator=generator) / 10
