@@ -10,9 +10,16 @@ from torch import Tensor
 from tonearm.config import FeaturesConfig, ModelConfig
 from tonearm.models import find_system
 from tonearm.models.blocks import build_blocks
+from tonearm.models.gated_cnn import GatedCNN
+from tonearm.models.mobilenet import MobileNet
 from tonearm.models.network import Network
 from tonearm.models.panns import CNN14, ResNet38
+from tonearm.models.se_resnet import SEResNet
+from tonearm.models.seed_convnets import AdvancedModel, SimpleModel
+from tonearm.models.seed_recurrent import CRNNA, LSTMNet
+from tonearm.models.vgg import VGG19
 from tonearm.models.wavegram import WavegramLogmelCNN14
+from tonearm.models.weak_features import WeakFeatures
 from tonearm.strict_model import check
 
 BLOCKS = check(
@@ -50,10 +57,13 @@ class Case:
     learning_rate: float = 3e-3
 
 
-def _of(system: str, build: Callable[..., Network], *, learning_rate: float = 3e-3) -> Case:
+def _of(
+    system: str, build: Callable[..., Network], *, learning_rate: float = 3e-3, hop_length: int | None = None
+) -> Case:
+    """``hop_length`` instead of the system's own, where a second has too few frames for it."""
     found = find_system(system)
-    build = partial(build, n_mels=found.features.n_mels)
-    return Case(build, found.features, found.sample_rate, learning_rate)
+    features = found.features.model_copy(update={"hop_length": hop_length or found.features.hop_length})
+    return Case(partial(build, n_mels=features.n_mels), features, found.sample_rate, learning_rate)
 
 
 CASES: dict[str, Case] = {
@@ -62,11 +72,24 @@ CASES: dict[str, Case] = {
         FeaturesConfig(n_fft=2048, win_length=2048, hop_length=1024, n_mels=64),
         44_100,
     ),
+    "se-resnet": _of("se-resnet-m", partial(SEResNet, width=8)),
     "erann": _of("erann-1x4-1", find_system("erann-1x4-1").build),
     "cnn14": _of("cnn14", partial(CNN14, channels=(8, 16, 32, 64))),
     "cnn14-128": _of("cnn14-128", partial(CNN14, channels=(8, 16, 32, 64))),
     "resnet38": _of("resnet38", partial(ResNet38, channels=(8, 16, 32, 64, 64), depths=(1, 1, 2, 1))),
     "wavegram": _of("wavegram-logmel-cnn14", partial(WavegramLogmelCNN14, channels=(8, 16, 32, 64))),
+    "gated-cnn": _of("gated-cnn", partial(GatedCNN, channels=16, hidden_size=16)),
+    "gated-cnn-half": _of(
+        "gated-cnn-half", partial(GatedCNN, channels=16, hidden_size=16, gated_recurrence=False), learning_rate=1e-2
+    ),
+    "mobilenet": _of("mobilenet-fsd2019", partial(MobileNet, width=4, window_frames=40)),
+    "weak-features": _of("weak-features", partial(WeakFeatures, width=8), hop_length=256),
+    "seed-simple": _of("seed-simple", partial(SimpleModel, num_frames=172, channels=4)),
+    "seed-advanced": _of("seed-advanced", partial(AdvancedModel, num_frames=345, channels=2), hop_length=128),
+    "seed-lstm": _of("seed-lstm", LSTMNet, learning_rate=2e-2),
+    "seed-crnn-a": _of("seed-crnn-a", CRNNA),
+    "seed-vgg19": _of("seed-vgg19", partial(VGG19, width=16), learning_rate=1e-3),
+    "seed-github": _of("seed-github", partial(WeakFeatures, width=8, num_frames=172), learning_rate=1e-2),
 }
 
 

@@ -103,6 +103,59 @@ def bench_augment_command(
     _finish_bench(report, out, markdown)
 
 
+@app.command("model")
+def bench_model_command(
+    systems: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Of `tonearm models`, or configurations; esc50, erann-4x2-3, cnn14 if none.", show_default=False
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that `tonearm models` lists.")] = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Clips; by default 32 on a GPU, 4 on a CPU.", show_default=False)
+    ] = None,
+    duration_seconds: Annotated[float, typer.Option(help="Of a clip.")] = 5.0,
+    compiled: Annotated[
+        bool | None,
+        typer.Option(
+            "--compiled/--no-compiled", help="Also under torch.compile; by default on a GPU.", show_default=False
+        ),
+    ] = None,
+    only: Annotated[str, typer.Option(help='Rows in whose name this is found, as in "forward, bf16".')] = "",
+    repeats: Repeats = 5,
+    device: Device = None,
+    out: JsonOut = None,
+    markdown: MarkdownOut = None,
+) -> None:
+    """Networks alone, forward and backward, in each precision, memory format and mode, beside the matrix rate."""
+    from tonearm.benchmarks.benched_system import DEFAULT_SYSTEMS, benched_system
+    from tonearm.benchmarks.model import bench_model
+    from tonearm.models import SYSTEMS
+
+    names = [*SYSTEMS, *(systems or ())] if every else systems or DEFAULT_SYSTEMS
+    report = bench_model(
+        [benched_system(name) for name in dict.fromkeys(names)], batch_size=batch_size, repeats=repeats,
+        duration_seconds=duration_seconds, compiled=compiled, only=only, device=device_of(device), announce=announce,
+    )  # fmt: skip
+    _finish_bench(report, out, markdown)
+
+
+@app.command("features")
+def bench_features_command(
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips of 5 s.")] = 32,
+    repeats: Repeats = 7,
+    device: Device = None,
+    out: JsonOut = None,
+    markdown: MarkdownOut = None,
+) -> None:
+    """The front-end: log-mel spectrograms beside torchaudio's and the bare Fourier transform."""
+    from tonearm.benchmarks.features import bench_features
+
+    report = bench_features(batch_size=batch_size, repeats=repeats, device=device_of(device), announce=announce)
+    _finish_bench(report, out, markdown)
+
+
 @app.command("train")
 def bench_train_command(
     data: Data,

@@ -1,5 +1,6 @@
-"""The command that lists the networks that have a name."""
+"""Commands about networks: which have a name and what they cost, and how a trained one leaves tonearm."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,6 +35,36 @@ def models_command(
         _print_one(rows[0])
     else:
         _print_table(rows)
+
+
+@app.command("export")
+def export_command(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="FILE.onnx, or FILE.pt2 for torch.export.load.", show_default=False)],
+    front_end: Annotated[
+        bool,
+        typer.Option("--front-end/--no-front-end", help="Take waveforms, or log-mel maps that are made elsewhere."),
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Write a trained model to a file that runs without tonearm, and compare its scores with the model's."""
+    import torch
+
+    from tonearm.models.export import export_classifier
+    from tonearm.training.restore import load_classifier
+
+    classifier, _, checkpoint = load_classifier(run, device=torch.device("cpu"))
+    found = export_classifier(classifier, out, class_names=checkpoint.class_names, front_end=front_end)
+    if as_json:
+        print_json({"file": str(out), **vars(found)})
+    else:
+        inputs = " and ".join(f"{name} ({', '.join(axes)})" for name, axes in found.inputs.items())
+        say(f"{out}: {inputs} to scores (batch, {len(checkpoint.class_names)})")
+        say(
+            "onnxruntime is not installed, so its scores were not compared"
+            if found.difference is None
+            else f"its scores are within {found.difference:.1g} of the model's, as a share of the largest"
+        )
 
 
 def _described(system: "System") -> dict[str, Any]:

@@ -6,14 +6,28 @@ from pathlib import Path
 
 from tonearm.config import ModelConfig
 from tonearm.errors import ConfigError
-from tonearm.models import erann, panns, wavegram
+from tonearm.models import (
+    erann,
+    gated_cnn,
+    mobilenet,
+    panns,
+    se_resnet,
+    seed_convnets,
+    seed_recurrent,
+    vgg,
+    wavegram,
+    weak_features,
+)
 from tonearm.models.blocks import build_blocks
 from tonearm.models.network import Build, Network, System
 from tonearm.models.recomputing import set_gradient_checkpointing
 from tonearm.strict_model import near
 
+_FAMILIES = (
+    se_resnet, erann, panns, wavegram, gated_cnn, mobilenet, weak_features, seed_convnets, seed_recurrent, vgg,
+)  # fmt: skip
 # What `tonearm models` lists. An ERANN of other sizes has a name as well: see find_system.
-SYSTEMS: dict[str, System] = {system.name: system for family in (panns, wavegram, erann) for system in family.SYSTEMS}
+SYSTEMS: dict[str, System] = {system.name: system for family in _FAMILIES for system in family.SYSTEMS}
 
 
 def find_system(name: str) -> System:

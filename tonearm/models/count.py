@@ -45,21 +45,24 @@ def count_costs(
         batch_size: clips that a training step's memory is counted for.
         num_classes: of the class layer; None: those of the system's source.
     """
-    num_samples = round(duration_seconds * system.sample_rate)
-    front_end = LogMel(system.features, sample_rate=system.sample_rate)
-    size = (1, system.features.n_mels, front_end.frames(num_samples))
     with torch.device("meta"):
-        network = system.build(num_classes=num_classes or system.num_classes)
+        network = system.build(num_classes=num_classes or system.num_classes, n_mels=system.features.n_mels)
+    parameters = count_parameters(network)
+    kept = _bytes_kept(network, _inputs(system, network, duration_seconds, batch_size=batch_size))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(*_inputs(system, network, duration_seconds, batch_size=1))
+    multi_adds = int(counter.get_total_flops()) // 2
+    return Costs(parameters, multi_adds, _ADAM_COPIES * _BYTES * parameters + kept)
 
-        def inputs(batch: int) -> tuple[Tensor, ...]:
-            log_mel = torch.empty(batch, *size)
-            return (log_mel, torch.empty(batch, 1, num_samples)) if network.takes_waveform else (log_mel,)
 
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network.eval()(*inputs(1))
-        parameters = count_parameters(network)
-        kept = _bytes_kept(network, inputs(batch_size))
-    return Costs(parameters, counter.get_total_flops() // 2, _ADAM_COPIES * _BYTES * parameters + kept)
+def _inputs(system: System, network: Network, duration_seconds: float, *, batch_size: int) -> tuple[Tensor, ...]:
+    """What the network hears of clips of one channel, on the meta device."""
+    num_samples = round(duration_seconds * system.sample_rate)
+    frames = LogMel(system.features, sample_rate=system.sample_rate).frames(num_samples)
+    log_mel = torch.empty(batch_size, 1, system.features.n_mels, frames, device="meta")
+    if not network.takes_waveform:
+        return (log_mel,)
+    return log_mel, torch.empty(batch_size, 1, num_samples, device="meta")
 
 
 def count_parameters(network: nn.Module) -> int:

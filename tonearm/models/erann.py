@@ -47,6 +47,7 @@ class TimeFrequencyBlock(Recomputed):
         self, in_channels: int, channels: int, *, stride: tuple[int, int] = (1, 1), first: bool = False
     ) -> None:
         super().__init__()
+        self.stride = stride
         mel, time = (_KERNELS[each] for each in stride)
         self.main = nn.Sequential(
             *([] if first else [nn.BatchNorm2d(in_channels), nn.LeakyReLU(_SLOPE, inplace=True)]),
@@ -57,16 +58,20 @@ class TimeFrequencyBlock(Recomputed):
         )
         changes = in_channels != channels or stride != (1, 1)
         self.shortcut = nn.Sequential(
-            *([nn.BatchNorm2d(in_channels), nn.Conv2d(in_channels, channels, 1, stride, bias=False)] if changes else [])
+            *([nn.BatchNorm2d(in_channels), nn.Conv2d(in_channels, channels, 1, bias=False)] if changes else [])
         )
 
     def compute(self, x: Tensor) -> Tensor:
         """(batch, in_channels, mel, time) to (batch, channels, mel / stride, time / stride)."""
-        out: Tensor = self.main(x)
+        main: Tensor = self.main(x)
         if len(self.shortcut) == 0:
-            return out + x
+            return main + x
         norm, conv = self.shortcut
-        return out + conv(laid_out_as(out, norm(x)))
+        # A convolution of width 1 sees one cell a stride. Given the stride itself, oneDNN's gradient of a channels_last
+        # map with fewer than 16 channels writes out of bounds (uxlfoundation/oneDNN issue 6035).
+        cells = norm(x)[:, :, :: self.stride[0], :: self.stride[1]]
+        out: Tensor = main + conv(laid_out_as(main, cells))
+        return out
 
 
 class ERANN(Network):

@@ -1,72 +1,40 @@
 """The front-end: waveforms to normalised log-mel spectrograms.
 
-    power[k, t] = |Σ_n hann[n] · x[t·hop + n] · exp(-2πi·kn / n_fft)|²       centred, edges reflected
-    mel[m, t]   = Σ_k triangle_m[k] · power[k, t]                            HTK's mel scale, triangles of height 1
-    log_mel     = (10·log10(max(mel, 1e-10)) - mean) / std                   dB, floor at -100 dB
+    power[k, t] = |Σ_n window[n] · x[t·hop + n] · exp(-2πi·kn / n_fft)|²     or its square root, the magnitude
+    mel[m, t]   = Σ_k triangle_m[k] · power[k, t]
+    log_mel     = (10·log10(max(mel, floor) + offset) - mean) / std          or the natural logarithm
 
-The mel part equals torchaudio.transforms.MelSpectrogram with its defaults (tests/models/test_features.py).
+With its defaults (Hann window, edges reflected, HTK's mel scale, triangles of height 1, dB with a floor of 1e-10) the
+mel part equals torchaudio.transforms.MelSpectrogram; other settings equal librosa's (tests/models/test_features.py).
+One computation has three ways here: torch.stft, which has gradients and runs on any device; blocks of frames on a CPU
+(tonearm.models.log_mel_blocks); and a convolution for export, where complex numbers are a burden.
 """
-
-import logging
-import math
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn import functional
 
 from tonearm.config import FeaturesConfig
 from tonearm.errors import ConfigError, ShapeError
 from tonearm.gpu_augment.functional.layout import check_waveform
-
-_log = logging.getLogger(__name__)
-
-POWER_FLOOR = 1e-10  # digital silence becomes -100 dB instead of minus infinity
-
-
-def mel_filterbank(*, sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float) -> Tensor:
-    """Triangular filters, equally wide on HTK's mel scale, each 1 at its peak.
-
-    Args:
-        sample_rate: Hz.
-        n_fft: length of the transform, samples.
-        n_mels: number of filters.
-        f_min, f_max: where the first begins and the last ends, Hz.
-
-    Returns:
-        (n_mels, n_fft // 2 + 1) float32.
-
-    A filter so narrow that no bin of the transform falls into it is all zero, its band always at the floor; that is
-    logged as a warning.
-
-    Reference:
-        Young et al.: The HTK Book 3.4, section 5.4: mel = 2595·log10(1 + f/700).
-    """
-    low, high = (2595.0 * math.log10(1.0 + hz / 700.0) for hz in (f_min, f_max))
-    edges = 700.0 * (10.0 ** (torch.linspace(low, high, n_mels + 2, dtype=torch.float64) / 2595.0) - 1.0)
-    hz = torch.linspace(0, sample_rate // 2, n_fft // 2 + 1, dtype=torch.float64)
-    rising = (hz - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - hz) / (edges[2:] - edges[1:-1])[:, None]
-    filters = torch.minimum(rising, falling).clamp(min=0)
-    silent = int((filters.amax(dim=1) == 0).sum())
-    if silent:
-        _log.warning(
-            "features: %d of %d mel bands lie between two bins of an n_fft of %d at %d Hz and stay silent; "
-            "lower n_mels, raise n_fft or raise f_min",
-            silent,
-            n_mels,
-            n_fft,
-            sample_rate,
-        )
-    return filters.float()
+from tonearm.models.log_mel_blocks import group_bands, write_log_mel
+from tonearm.models.mel_filterbank import mel_filterbank
+from tonearm.models.windowed_dft import centred_window, windowed_dft
 
 
 class LogMel(nn.Module):
-    """Log-mel spectrograms in dB, normalised once :meth:`set_normalization` has been called.
+    """Log-mel spectrograms, in dB unless configured otherwise, normalised by :meth:`set_normalization`.
 
     Always computes in float32, also under autocast: the power of a loud window passes float16's 65,504.
 
     Args:
         config: window, hop, bands and range.
         sample_rate: Hz of the waveforms to come.
+
+    Attributes:
+        config, sample_rate: what it was made of.
+        min_samples: the shortest waveform it takes.
 
     Raises:
         ConfigError: f_min and f_max are not in order below half the sample rate.
@@ -91,12 +59,29 @@ class LogMel(nn.Module):
                 f"features.f_min and f_max: got {config.f_min:g} to {f_max:g} Hz; "
                 f"at {sample_rate} Hz they may be 0 to {nyquist:g}, in this order."
             )
+        self.config, self.sample_rate = config, sample_rate
         self.n_fft, self.win_length, self.hop_length = config.n_fft, config.win_length, config.hop_length
+        self.padding, self.power, self.log = config.padding, config.power, config.log
+        self.floor, self.offset = config.floor, config.offset
+        self._padded = 0 if config.padding == "none" else config.n_fft // 2  # at each end
+        # to mirror i samples takes i + 1
+        self.min_samples = {"reflect": self._padded + 1, "zeros": 1, "none": config.n_fft}[config.padding]
         filters = mel_filterbank(
-            sample_rate=sample_rate, n_fft=config.n_fft, n_mels=config.n_mels, f_min=config.f_min, f_max=f_max
+            sample_rate=sample_rate,
+            n_fft=config.n_fft,
+            n_mels=config.n_mels,
+            f_min=config.f_min,
+            f_max=f_max,
+            scale=config.mel_scale,
+            norm=config.mel_norm,
         )
+        self._groups = group_bands(filters)
+        self._bins = range(
+            min(group.first_bin for group in self._groups), max(group.last_bin for group in self._groups)
+        )
+        self._window = centred_window(config.window, win_length=config.win_length, n_fft=config.n_fft)
         # The window and the filters follow from the config; a checkpoint need not carry them.
-        self.register_buffer("window", torch.hann_window(config.win_length), persistent=False)
+        self.register_buffer("window", torch.from_numpy(self._window).float(), persistent=False)
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("mean", torch.zeros(config.n_mels, 1))
         self.register_buffer("std", torch.ones(config.n_mels, 1))
@@ -122,43 +107,116 @@ class LogMel(nn.Module):
 
     def frames(self, num_samples: int) -> int:
         """How many frames a waveform of ``num_samples`` becomes."""
-        return (num_samples - self.n_fft % 2) // self.hop_length + 1  # an odd n_fft is padded by half a sample less
+        return (num_samples + 2 * self._padded - self.n_fft) // self.hop_length + 1
+
+    def samples(self, num_frames: int) -> int:
+        """The fewest samples that become ``num_frames`` frames."""
+        return max(self.min_samples, (num_frames - 1) * self.hop_length + self.n_fft - 2 * self._padded)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """The normalised log-mel spectrogram.
 
         Args:
-            waveform: (batch, channel, time), any floating dtype; more than n_fft // 2 samples.
+            waveform: (batch, channel, time), any floating dtype; at least :attr:`min_samples` samples.
 
         Returns:
             (batch, channel, mel, frames(time)) float32; dB as long as no normalisation is set.
 
         Raises:
-            ShapeError: another number of axes, integers, or too few samples to reflect at the edges.
+            ShapeError: another number of axes, integers, or too few samples.
         """
         check_waveform(waveform)
-        if waveform.shape[-1] <= self.n_fft // 2:
-            raise ShapeError(
-                f"waveform: got {tuple(waveform.shape)}; it may be (batch, channel, time) with more than "
-                f"{self.n_fft // 2} samples, half of features.n_fft."
-            )
-        if waveform.numel() == 0:  # no clips: torch.stft takes no empty batch
-            shape = (*waveform.shape[:2], len(self.filters), self.frames(waveform.shape[-1]))
-            return torch.empty(shape, dtype=torch.float32, device=waveform.device)
         with torch.autocast(waveform.device.type, enabled=False):
-            spectrum = torch.stft(
-                waveform.float().flatten(0, 1),
-                self.n_fft,
-                self.hop_length,
-                self.win_length,
-                self.window,
-                center=True,
-                pad_mode="reflect",
-                return_complex=True,
-            )
-            # Squares of the parts rather than abs().square(): no square root whose gradient is undefined at silence.
+            if torch.compiler.is_exporting():  # lengths are symbols here, of which nothing can be asked
+                return self._by_convolution(waveform)
+            if waveform.shape[-1] < self.min_samples:
+                raise ShapeError(
+                    f"waveform: got {tuple(waveform.shape)}; it may be (batch, channel, time) with at least "
+                    f"{self.min_samples} samples: n_fft is {self.n_fft} and padding {self.padding}."
+                )
+            if waveform.numel() == 0 or self._on_plain_cpu(waveform):
+                return self._by_blocks(waveform)
+            return self._by_stft(waveform)
+
+    def _on_plain_cpu(self, waveform: Tensor) -> bool:
+        """Whether there is nothing but numbers to be had: no gradient, no graph."""
+        return (
+            waveform.device.type == "cpu"
+            and type(waveform) is Tensor
+            and not (torch.is_grad_enabled() and waveform.requires_grad)
+            and forward_ad.unpack_dual(waveform).tangent is None
+            and not torch.compiler.is_compiling()
+            and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        )
+
+    def _by_stft(self, waveform: Tensor) -> Tensor:
+        """Operation by operation on the whole batch."""
+        spectrum = torch.stft(
+            waveform.float().flatten(0, 1),
+            self.n_fft,
+            self.hop_length,
+            window=self.window,
+            center=self.padding != "none",
+            pad_mode="reflect" if self.padding == "reflect" else "constant",
+            return_complex=True,
+        )
+        if self.power == 1:
+            power = spectrum.abs()  # whose gradient at silence is 0, unlike that of the root of a sum of squares
+        else:
             power = torch.view_as_real(spectrum).square().sum(dim=-1)
-            mel = (self.filters @ power).reshape(*waveform.shape[:2], len(self.filters), -1)
-            decibels = 10.0 * mel.clamp(min=POWER_FLOOR).log10()
-            log_mel: Tensor = (decibels - self.mean) / self.std
-            return log_mel
+        return self._finished((self.filters @ power).unflatten(0, waveform.shape[:2]))
+
+    def _by_blocks(self, waveform: Tensor) -> Tensor:
+        """The same without a gradient, in buffers that fit a core's cache."""
+        shape = (*waveform.shape[:2], len(self.filters), self.frames(waveform.shape[-1]))
+        out = torch.empty(shape, dtype=torch.float32, device=waveform.device)
+        if waveform.numel() > 0:
+            write_log_mel(
+                waveform.flatten(0, 1),
+                out.flatten(0, 1),
+                window=self.window,
+                filters=self.filters,
+                groups=self._groups,
+                hop_length=self.hop_length,
+                before=self._padded,
+                reflect=self.padding == "reflect",
+                magnitude=self.power == 1,
+                finish=self._finish,
+            )
+        return out
+
+    def _by_convolution(self, waveform: Tensor) -> Tensor:
+        """The same without complex numbers, for an exported graph; a dynamic time takes at least ``samples(2)``."""
+        bins = self._bins
+        mode = "reflect" if self.padding == "reflect" else "constant"
+        clips = functional.pad(waveform.float().flatten(0, 1)[:, None], (self._padded, self._padded), mode=mode)
+        basis = self._basis().to(clips.device)
+        parts = functional.conv1d(clips, basis, stride=self.hop_length).unflatten(1, (2, len(bins)))
+        power = parts.square().sum(dim=1)
+        if self.power == 1:
+            power = power.sqrt()
+        # also a convolution: the product of matrices would ask whether there is but one frame
+        mel = functional.conv1d(power, self.filters[:, bins.start : bins.stop, None])
+        return self._finished(mel.unflatten(0, waveform.shape[:2]))
+
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def _basis(self) -> Tensor:
+        """Made while a graph is recorded, so that no module in memory carries its megabytes."""
+        return windowed_dft(self._window, bins=self._bins)
+
+    def _finished(self, mel: Tensor) -> Tensor:
+        """Logarithm and normalisation of (..., n_mels, frames)."""
+        mel = mel.clamp(min=self.floor) + self.offset
+        log_mel = 10.0 * mel.log10() if self.log == "db" else mel.log()
+        return (log_mel - self.mean) / self.std
+
+    def _finish(self, mel: Tensor, out: Tensor) -> None:
+        """The same in place, the end of it in ``out``."""
+        mel.clamp_(min=self.floor)
+        if self.offset > 0:
+            mel.add_(self.offset)
+        if self.log == "db":
+            mel.log10_().mul_(10.0)
+        else:
+            mel.log_()
+        torch.div(mel.sub_(self.mean), self.std, out=out)

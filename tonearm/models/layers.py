@@ -137,8 +137,9 @@ class ResBlock(Recomputed):
 
     def compute(self, x: Tensor) -> Tensor:
         """(batch, in_channels, mel, time) to (batch, channels[1], mel, time)."""
-        out: Tensor = self.main(x)
-        return out + self.shortcut(laid_out_as(out, x))
+        main = self.main(x)
+        out: Tensor = main + self.shortcut(laid_out_as(main, x))
+        return out
 
 
 def laid_out_as(other: Tensor, x: Tensor) -> Tensor:

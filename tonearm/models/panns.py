@@ -248,7 +248,7 @@ def pann_system(name: str, build: Build, *, n_mels: int = 64, notes: tuple[str, 
     """A PANN as a named system; all hear the same front-end but for the number of mel bands."""
     return System(
         name=name,
-        build=build,
+        build=partial(build, n_mels=n_mels),
         features=FEATURES.model_copy(update={"n_mels": n_mels}),
         sample_rate=SAMPLE_RATE,
         num_classes=527,

@@ -83,7 +83,8 @@ class Wavegram(nn.Module):
 
     def frames(self, num_samples: int) -> int:
         """How many frames a waveform becomes before the last block halves them."""
-        return -(-num_samples // _STRIDE) // _POOL ** len(self.blocks)
+        pooled: int = _POOL ** len(self.blocks)
+        return -(-num_samples // _STRIDE) // pooled
 
     def forward(self, waveform: Tensor) -> Tensor:
         """The map of a (batch, in_channels, time) waveform."""
