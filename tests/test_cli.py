@@ -484,3 +484,75 @@ def test_what_nobody_foresaw_is_a_paragraph_too(packed: Path, tonearm: Run, monk
     code, _, err = tonearm("inspect", packed)
     assert code == 1
     assert "failed, MemoryError: no more is known. --debug shows where." in one_paragraph(err)
+
+
+def test_models_are_listed_and_told_of_one_by_one(tonearm: Run) -> None:
+    code, out, _ = tonearm("models")
+    assert code == 0
+    head, *rows = out.splitlines()
+    assert head.split()[:2] == ["name", "parameters"]
+    row = next(row for row in rows if row.startswith("erann-8x4-4 "))
+    assert row.split()[1:7] == ["24,504,849", "13.102", "G", "26.204", "G", "8.2"]
+    assert "44.1 kHz, 128 mel, 1380/345" in row
+    assert "Verbitskiy" in row
+    code, out, _ = tonearm("models", "ERANN-2x16-1")
+    assert code == 0
+    assert "erann-2x16-1" in out
+    assert "n_fft 1380" in out
+    code, out, _ = tonearm("models", "cnn14", "--json")
+    told = json.loads(out)
+    assert (told["name"], told["parameters"], told["sample_rate"]) == ("cnn14", 80_753_615, 32_000)
+    assert told["published_weights"] is True
+    code, _, err = tonearm("models", "cnn41")
+    assert code == 2
+    assert "cnn41: no such model. Did you mean 'cnn14'" in one_paragraph(err)
+
+
+NAMED = """
+features: {n_fft: 256, win_length: 256, hop_length: 128, n_mels: 16}
+train: {epochs: 1, batch_size: 4}
+model: erann-1x1-1
+"""
+
+
+@pytest.mark.slow
+def test_a_run_of_a_named_model_is_trained_scored_and_exported(packed: Path, tonearm: Run, tmp_path: Path) -> None:
+    import torch
+
+    from tonearm.models.export import KEY
+
+    (tmp_path / "c.yaml").write_text(NAMED)
+    code, out, _ = tonearm("config", "show", "c.yaml")
+    assert code == 0
+    assert "normalize: none" in out  # the system's, beside the features that the file sets
+    assert "n_mels: 16" in out
+    assert tonearm("train", packed, "--config", "c.yaml", "--run", "run", "--device", "cpu")[0] == 0
+    assert "name: erann-1x1-1" in (tmp_path / "run" / "config.yaml").read_text()
+    assert tonearm("evaluate", "run", packed, "--device", "cpu")[0] == 0
+    code, out, _ = tonearm("export", "run", "model.pt2")
+    assert code == 0
+    assert "model.pt2: waveform (batch, channel, time) to scores (batch, 2)" in out
+    extra = {KEY: ""}
+    torch.export.load(tmp_path / "model.pt2", extra_files=extra)
+    assert json.loads(extra[KEY])["class_names"] == ["class0", "class1"]
+    code, out, _ = tonearm("export", "run", "maps.pt2", "--no-front-end", "--json")
+    assert json.loads(out)["inputs"] == {"log_mel": ["batch", "channel", "mel", "frame"]}
+    code, _, err = tonearm("export", "run", "model.pth")
+    assert code == 2
+    assert "it may end in .onnx (ONNX) or .pt2" in one_paragraph(err)
+
+
+def test_a_named_model_for_another_rate_is_a_wrong_request(packed: Path, tonearm: Run, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("model: cnn14\n")
+    code, _, err = tonearm("train", packed, "--config", "c.yaml", "--run", "run", "--device", "cpu")
+    assert code == 2
+    assert "model cnn14 was made for 32000 Hz, and this is" in one_paragraph(err)
+    assert not (tmp_path / "run").exists()
+
+
+def test_published_weights_that_are_not_there_are_a_wrong_request(packed: Path, tonearm: Run, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(NAMED.replace("erann-1x1-1", "{name: erann-1x1-1, weights: w.pth}"))
+    code, _, err = tonearm("train", packed, "--config", "c.yaml", "--run", "run", "--device", "cpu")
+    assert code == 2
+    assert "no weights are published for erann-1x1-1" in one_paragraph(err)
+    assert not (tmp_path / "run").exists()

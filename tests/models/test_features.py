@@ -276,3 +276,18 @@ def test_errors() -> None:
         log_mel.set_normalization(0.0, 0.0)
     with pytest.raises(ShapeError, match="mean must be finite"):
         log_mel.set_normalization(float("nan"), 1.0)
+
+
+@pytest.mark.parametrize("padding", ["reflect", "zeros", "none"])
+@pytest.mark.parametrize("n_fft", [64, 65])
+def test_frames_within_see_nothing_of_what_follows(padding: Any, n_fft: int) -> None:
+    # a rectangle would do; Hann's first sample is 0, so a window that only touches sample 300 does not see it
+    config = FeaturesConfig(n_fft=n_fft, win_length=n_fft, hop_length=16, n_mels=4, padding=padding)
+    log_mel = LogMel(config, sample_rate=8000)
+    silence = torch.zeros(1, 1, 500)
+    louder = silence.clone()
+    louder[..., 300:] = torch.randn(200, generator=torch.Generator().manual_seed(0))
+    same = (log_mel(silence) == log_mel(louder)).all(dim=2)[0, 0]
+    assert log_mel.frames_within(300) <= int(same.sum()) <= log_mel.frames_within(300) + 1
+    assert same[: log_mel.frames_within(300)].all()
+    assert log_mel.frames_within(1) == 1

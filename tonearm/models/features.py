@@ -113,6 +113,10 @@ class LogMel(nn.Module):
         """The fewest samples that become ``num_frames`` frames."""
         return max(self.min_samples, (num_frames - 1) * self.hop_length + self.n_fft - 2 * self._padded)
 
+    def frames_within(self, num_samples: int) -> int:
+        """How many frames see nothing beyond the first ``num_samples`` samples, at least one."""
+        return max(num_samples + self._padded - self.n_fft, 0) // self.hop_length + 1
+
     def forward(self, waveform: Tensor) -> Tensor:
         """The normalised log-mel spectrogram.
 

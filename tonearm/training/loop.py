@@ -220,7 +220,7 @@ def set_normalization(step: TrainingStep, training: Dataset) -> None:
 def _valid_frames(log_mel: Tensor, batch: AudioBatch, front_end: LogMel) -> Iterator[Tensor]:
     """(channel, mel, frames) float64 of each clip, without the frames whose window reaches into the padding."""
     for clip, length in zip(log_mel.double(), batch.lengths.tolist(), strict=True):
-        yield clip[..., : max(length - front_end.n_fft // 2, 0) // front_end.hop_length + 1]
+        yield clip[..., : front_end.frames_within(length)]
 
 
 def _learn(step: TrainingStep, loader: ClipLoader, epoch: int) -> float:
