@@ -25,11 +25,11 @@ def test_the_library_snippets_run_as_a_script(tmp_path: Path) -> None:
     (tmp_path / "ESC-50-master" / "meta" / "esc50.csv").write_text("\n".join(rows) + "\n")
     for number in range(2):
         write(tmp_path / "street" / f"{number}.wav", sound(44_100, seed=number), rate=44_100)
-    loading, *augmenting = SNIPPETS
+    loading, modelling, *augmenting = SNIPPETS
     assert len(augmenting) == 3
     batch = "import torch\nwaveform, response = batch.waveform, torch.tensor([1.0, 0.5])\n"
     script = tmp_path / "script.py"
-    script.write_text(f"{loading}{batch}{''.join(augmenting)}print(len(dataset), augment(waveform).shape)\n")
+    script.write_text(f"{loading}{modelling}{batch}{''.join(augmenting)}print(len(dataset), augment(waveform).shape)\n")
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout == "32 torch.Size([32, 1, 176400])\n"

@@ -362,7 +362,7 @@ def test_the_global_generator_stays_as_it_is() -> None:
 def test_systems_are_named_as_in_the_catalog_or_by_a_configuration(tmp_path: Path) -> None:
     assert benched_system("erann-4x2-3").num_classes == 527
     esc50 = benched_system("esc50")
-    assert (esc50.name, esc50.num_classes, esc50.sample_rate, esc50.features.hop_length) == ("esc50", 50, 44100, 345)
+    assert (esc50.name, esc50.num_classes, esc50.sample_rate, esc50.features.hop_length) == ("esc50", 50, 44100, 882)
     build: Callable[..., Network] = partial(esc50.build, num_classes=50)
     with torch.device("meta"):
         assert build().num_classes == 50

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from tonearm.config import FeaturesConfig, ModelConfig, load_config
 from tonearm.errors import ConfigError, ShapeError
 from tonearm.models import BlockNet, LogMel, build_model
+from tonearm.models.classifier import with_front_end
 from tonearm.models.layers import DropBlock
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -269,10 +270,10 @@ def test_checkpointing_keeps_less_for_the_backward_pass() -> None:
     assert bytes_kept(build(blocks, gradient_checkpointing=True)) < 0.5 * bytes_kept(build(blocks))
 
 
-@pytest.mark.parametrize("config", ["demo", "esc10", "esc50", "seed-readme"])
+@pytest.mark.parametrize("config", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
 @pytest.mark.parametrize("dialect", ["en", "ru"])
 def test_every_config_we_ship_builds_and_scores_two_channels_of_any_length(config: str, dialect: Any) -> None:
-    loaded = load_config(CONFIGS / f"{config}.yaml", seed_dialect=dialect)
+    loaded = with_front_end(load_config(CONFIGS / f"{config}.yaml", seed_dialect=dialect))
     num_classes = {"demo": 12, "esc10": 10}.get(config, 50)
     n_mels = loaded.features.n_mels
     net = build_model(loaded.model, num_classes=num_classes, n_mels=n_mels, in_channels=2).eval()

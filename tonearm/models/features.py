@@ -18,6 +18,7 @@ from torch.nn import functional
 from tonearm.config import FeaturesConfig
 from tonearm.errors import ConfigError, ShapeError
 from tonearm.gpu_augment.functional.layout import check_waveform
+from tonearm.models.full_precision import full_precision
 from tonearm.models.log_mel_blocks import group_bands, write_log_mel
 from tonearm.models.mel_filterbank import mel_filterbank
 from tonearm.models.windowed_dft import centred_window, windowed_dft
@@ -130,7 +131,7 @@ class LogMel(nn.Module):
             ShapeError: another number of axes, integers, or too few samples.
         """
         check_waveform(waveform)
-        with torch.autocast(waveform.device.type, enabled=False):
+        with full_precision(waveform):
             if torch.compiler.is_exporting():  # lengths are symbols here, of which nothing can be asked
                 return self._by_convolution(waveform)
             if waveform.shape[-1] < self.min_samples:
