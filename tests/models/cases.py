@@ -80,16 +80,16 @@ CASES: dict[str, Case] = {
     "wavegram": _of("wavegram-logmel-cnn14", partial(WavegramLogmelCNN14, channels=(8, 16, 32, 64))),
     "gated-cnn": _of("gated-cnn", partial(GatedCNN, channels=16, hidden_size=16)),
     "gated-cnn-half": _of(
-        "gated-cnn-half", partial(GatedCNN, channels=16, hidden_size=16, gated_recurrence=False), learning_rate=1e-2
+        "gated-cnn-half", partial(GatedCNN, channels=16, hidden_size=32, gated_recurrence=False), learning_rate=2e-2
     ),
     "mobilenet": _of("mobilenet-fsd2019", partial(MobileNet, width=4, window_frames=40)),
     "weak-features": _of("weak-features", partial(WeakFeatures, width=8), hop_length=256),
     "seed-simple": _of("seed-simple", partial(SimpleModel, num_frames=172, channels=4)),
-    "seed-advanced": _of("seed-advanced", partial(AdvancedModel, num_frames=345, channels=2), hop_length=128),
+    "seed-advanced": _of("seed-advanced", partial(AdvancedModel, num_frames=276), learning_rate=4e-2, hop_length=160),
     "seed-lstm": _of("seed-lstm", LSTMNet, learning_rate=2e-2),
     "seed-crnn-a": _of("seed-crnn-a", CRNNA),
-    "seed-vgg19": _of("seed-vgg19", partial(VGG19, width=16), learning_rate=1e-3),
-    "seed-github": _of("seed-github", partial(WeakFeatures, width=8, num_frames=172), learning_rate=1e-2),
+    "seed-vgg19": _of("seed-vgg19", partial(VGG19, width=16), learning_rate=3e-4),
+    "seed-github": _of("seed-github", partial(WeakFeatures, width=4, num_frames=172), learning_rate=3e-2),
 }
 
 

@@ -68,7 +68,8 @@ def test_a_full_system_leaves_a_finite_gradient_in_every_parameter(system: Syste
     torch.manual_seed(0)
     front_end = LogMel(system.features, sample_rate=system.sample_rate)
     net: Network = system.build(num_classes=system.num_classes, n_mels=system.features.n_mels)
-    waveform = torch.randn(2, 1, system.sample_rate) / 10
+    num_samples = max(system.sample_rate, front_end.samples(net.min_frames))  # a second, or what it needs
+    waveform = torch.randn(2, 1, num_samples) / 10
     model = Classifier(front_end, net)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-4)
     loss = functional.cross_entropy(model(waveform), torch.tensor([0, 1]))
