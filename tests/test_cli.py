@@ -492,9 +492,9 @@ def test_models_are_listed_and_told_of_one_by_one(tonearm: Run) -> None:
     head, *rows = out.splitlines()
     assert head.split()[:2] == ["name", "parameters"]
     row = next(row for row in rows if row.startswith("erann-8x4-4 "))
-    assert row.split()[1:7] == ["24,504,849", "13.102", "G", "26.204", "G", "8.2"]
+    assert row.split()[1:7] == ["24,504,849", "13.102", "G", "26.204", "G", "8.17"]
     assert "44.1 kHz, 128 mel, 1380/345" in row
-    assert "Verbitskiy" in row
+    assert row.endswith("Verbitskiy 2021")
     code, out, _ = tonearm("models", "ERANN-2x16-1")
     assert code == 0
     assert "erann-2x16-1" in out
@@ -531,7 +531,8 @@ def test_a_run_of_a_named_model_is_trained_scored_and_exported(packed: Path, ton
     assert tonearm("evaluate", "run", packed, "--device", "cpu")[0] == 0
     code, out, _ = tonearm("export", "run", "model.pt2")
     assert code == 0
-    assert "model.pt2: waveform (batch, channel, time) to scores (batch, 2)" in out
+    assert "model.pt2: waveform (batch, channel, time), " in out
+    assert " Hz, to scores (batch, 2) before softmax" in out
     extra = {KEY: ""}
     torch.export.load(tmp_path / "model.pt2", extra_files=extra)
     assert json.loads(extra[KEY])["class_names"] == ["class0", "class1"]
@@ -546,7 +547,7 @@ def test_a_named_model_for_another_rate_is_a_wrong_request(packed: Path, tonearm
     (tmp_path / "c.yaml").write_text("model: cnn14\n")
     code, _, err = tonearm("train", packed, "--config", "c.yaml", "--run", "run", "--device", "cpu")
     assert code == 2
-    assert "model cnn14 was made for 32000 Hz, and this is" in one_paragraph(err)
+    assert "model cnn14 was made for 32000 Hz, and the data is" in one_paragraph(err)
     assert not (tmp_path / "run").exists()
 
 

@@ -11,7 +11,7 @@ from tonearm.config import Config, FeaturesConfig, ModelConfig, dump_config, loa
 from tonearm.errors import ConfigError
 from tonearm.models import SYSTEMS, BlockNet, build_model, find_system
 from tonearm.models.catalog import load_published_weights
-from tonearm.models.classifier import build_classifier, with_front_end
+from tonearm.models.classifier import build_classifier, warn_of_foreign_features, with_front_end
 from tonearm.strict_model import check
 
 BLOCKS = {"blocks": [{"res": [4, 4]}, {"pooling": {}}]}
@@ -102,16 +102,28 @@ def test_a_named_model_brings_its_front_end() -> None:
 
 
 def test_features_that_are_set_win_and_the_others_stay_the_systems() -> None:
-    written = config(model="erann-4x2-3", features={"f_min": 50})
+    written = config(model="erann-4x2-3", features={"f_min": 50, "hop_length": 172})
     assert "n_mels" not in dump_config(written)
     filled = with_front_end(load_dumped(written), sample_rate=22_050).features
-    assert filled == find_system("erann-4x2-3").features.model_copy(update={"f_min": 50})
+    assert filled == find_system("erann-4x2-3").features.model_copy(update={"f_min": 50, "hop_length": 172})
+
+
+def test_features_that_are_not_the_models_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    for model, features in (("erann-4x2-3", {"n_mels": 128}), ("erann-4x2-3", {}), (BLOCKS, {"n_mels": 64})):
+        warn_of_foreign_features(with_front_end(config(model=model, features=features), sample_rate=44_100))
+    assert not caplog.messages
+    warn_of_foreign_features(with_front_end(config(model="erann-4x2-3", features={"n_mels": 64}), sample_rate=44_100))
+    assert "n_mels 64 instead of 128. Leave them out" in caplog.text
 
 
 def test_a_front_end_for_another_rate_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"erann-4x2-3 was made for 44100 Hz, and this is 16000 Hz\. Pack with --sam"):
+    with pytest.raises(
+        ConfigError, match=r"erann-4x2-3 was made for 44100 Hz, and the data is 16000 Hz\. Pack with --sam"
+    ):
         with_front_end(config(model="erann-4x2-3"), sample_rate=16_000)
-    with pytest.raises(ConfigError, match="this is 22050 Hz"):
+    with pytest.raises(ConfigError, match="the data is 16000 Hz"):
+        with_front_end(config(model="erann-4x2-3", features={"normalize": "band"}), sample_rate=16_000)
+    with pytest.raises(ConfigError, match="sample_rate is 22050 Hz"):
         with_front_end(config(model="erann-4x2-3", sample_rate=22_050))
 
 

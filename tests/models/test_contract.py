@@ -13,8 +13,8 @@ from tonearm.models.recomputing import Recomputed, set_gradient_checkpointing
 
 each_network = pytest.mark.parametrize("name", CASES)
 CONVOLUTIONAL = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d)
-# Scores of halves beside those of float32, relative to the largest: of 8 and 11 bits of mantissa, an untrained network of
-# up to 27 layers leaves as much.
+# Scores of halves beside those of float32, relative to the largest: an untrained network of up to 27 layers leaves as
+# much of 8 and 11 bits of mantissa.
 HALVES = {torch.bfloat16: 0.4, torch.float16: 0.1}
 
 

@@ -64,6 +64,8 @@ def test_onnx_runs_alone_and_carries_its_description(tmp_path: Path) -> None:
     described = json.loads(metadata[KEY])
     assert described["class_names"] == list(NAMES)
     assert described["sample_rate"] == 44_100
+    assert described["scores"].startswith("logits")
+    assert described["min_samples"] <= 70_000
     assert described["features"]["n_mels"] == 64
     assert described["mean"] == [-40.0] * 64
     assert described["inputs"] == {"waveform": ["batch", "channel", "time"]}
@@ -96,6 +98,26 @@ def test_another_suffix_is_refused(tmp_path: Path) -> None:
         export_classifier(classifier("blocks"), tmp_path / "model.pt", class_names=NAMES)
 
 
+def test_a_file_that_scores_nan_for_one_length_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([1e-7, float("nan")])
+    monkeypatch.setattr("tonearm.models.export._difference", lambda *args: next(found))
+    with pytest.raises(RunError, match="differ from the model's by nan"):
+        export_classifier(classifier("blocks"), tmp_path / "model.pt2", class_names=NAMES)
+
+
+def test_names_of_other_classes_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="got 2 class names for the 3 scores"):
+        export_classifier(classifier("blocks"), tmp_path / "model.pt2", class_names=NAMES[:2])
+    (tmp_path / "folder.pt2").mkdir()
+    with pytest.raises(RequestError, match=r"folder\.pt2: a folder"):
+        export_classifier(classifier("blocks"), tmp_path / "folder.pt2", class_names=NAMES)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"model\.pt2: there is no folder .*nowhere"):
+        export_classifier(classifier("blocks"), tmp_path / "nowhere" / "model.pt2", class_names=NAMES)
+
+
 def test_a_file_that_scores_otherwise_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load = torch.export.load
 
@@ -106,6 +128,8 @@ def test_a_file_that_scores_otherwise_is_not_left_behind(tmp_path: Path, monkeyp
         return program
 
     monkeypatch.setattr(torch.export, "load", load_another)
-    with pytest.raises(RunError, match=r"model\.pt2: the exported scores differ from the classifier's by"):
+    (tmp_path / "model.pt2").write_text("the one before")
+    with pytest.raises(RunError, match=r"model\.pt2: the scores would differ from the model's by"):
         export_classifier(classifier("blocks"), tmp_path / "model.pt2", class_names=NAMES)
-    assert not (tmp_path / "model.pt2").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt2"]
+    assert (tmp_path / "model.pt2").read_text() == "the one before"

@@ -291,3 +291,16 @@ def test_frames_within_see_nothing_of_what_follows(padding: Any, n_fft: int) -> 
     assert log_mel.frames_within(300) <= int(same.sum()) <= log_mel.frames_within(300) + 1
     assert same[: log_mel.frames_within(300)].all()
     assert log_mel.frames_within(1) == 1
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch's, of vmap over its stft
+def test_a_traced_or_cast_front_end_is_the_same() -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    log_mel = LogMel(FeaturesConfig(n_fft=64, win_length=64, hop_length=32, n_mels=8), sample_rate=8000)
+    waveform = torch.randn(3, 1, 400, generator=torch.Generator().manual_seed(0))
+    traced = make_fx(log_mel)(waveform)
+    torch.testing.assert_close(traced(2 * waveform), log_mel(2 * waveform), rtol=1e-4, atol=1e-3)
+    each = torch.func.vmap(lambda clip: log_mel(clip[None])[0])(waveform)
+    torch.testing.assert_close(each, log_mel(waveform), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(log_mel.double()(waveform).float(), each, rtol=1e-4, atol=1e-3)

@@ -1,5 +1,6 @@
 """Commands about networks: which have a name and what they cost, and how a trained one leaves tonearm."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 BATCH_SIZE = 32
-_COLUMNS = ("name", "parameters", "multi-adds 5 s", "10 s", f"memory, {BATCH_SIZE} × 5 s", "front-end", "source")
+_COLUMNS = ("name", "parameters", "multi-adds 5 s", "of 10 s", f"memory, {BATCH_SIZE} × 5 s", "front-end", "source")
 
 _LEGEND = f"""
 Counted from shapes, not measured (tonearm bench model does): parameters, with the classes of the source; multi-adds of
@@ -59,7 +60,8 @@ def export_command(
         print_json({"file": str(out), **vars(found)})
     else:
         inputs = " and ".join(f"{name} ({', '.join(axes)})" for name, axes in found.inputs.items())
-        say(f"{out}: {inputs} to scores (batch, {len(checkpoint.class_names)})")
+        rate, classes = checkpoint.sample_rate, len(checkpoint.class_names)
+        say(f"{out}: {inputs}, {rate} Hz, to scores (batch, {classes}) before softmax; class names within")
         say(
             "onnxruntime is not installed, so its scores were not compared"
             if found.difference is None
@@ -69,16 +71,16 @@ def export_command(
 
 def _described(system: "System") -> dict[str, Any]:
     """A system and its costs as plain data."""
-    from tonearm.models.count import count_costs
+    from tonearm.models.count import count_costs, count_multi_adds
 
-    shorter, longer = (count_costs(system, duration_seconds=s, batch_size=BATCH_SIZE) for s in (5, 10))
+    costs = count_costs(system, duration_seconds=5, batch_size=BATCH_SIZE)
     return {
         "name": system.name,
         "num_classes": system.num_classes,
-        "parameters": shorter.parameters,
-        "multi_adds_5_seconds": shorter.multi_adds,
-        "multi_adds_10_seconds": longer.multi_adds,
-        "training_bytes_batch_32_5_seconds": shorter.training_bytes,
+        "parameters": costs.parameters,
+        "multi_adds_5_seconds": costs.multi_adds,
+        "multi_adds_10_seconds": count_multi_adds(system, duration_seconds=10),
+        "training_bytes_batch_32_5_seconds": costs.training_bytes,
         "sample_rate": system.sample_rate,
         "features": system.features.model_dump(mode="json"),
         "source": system.source,
@@ -93,14 +95,21 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['parameters']:,}",
         f"{row['multi_adds_5_seconds'] / 1e9:,.3f} G",
         f"{row['multi_adds_10_seconds'] / 1e9:,.3f} G",
-        f"{row['training_bytes_batch_32_5_seconds'] / 1e9:.1f} GB",
+        f"{row['training_bytes_batch_32_5_seconds'] / 1e9:.2f} GB",
         _front_end(row["features"], row["sample_rate"]),
-        row["source"],
+        _short(row["source"]),
     )
 
 
 def _front_end(features: dict[str, Any], sample_rate: int) -> str:
     return f"{sample_rate / 1000:g} kHz, {features['n_mels']} mel, {features['win_length']}/{features['hop_length']}"
+
+
+def _short(source: str) -> str:
+    """The first author and the year; what is ours has no year."""
+    year = re.search(r"\b(19|20)\d\d\b", source)
+    author = re.split("[,:;]", source)[0]
+    return author if year is None or author == "tonearm" else f"{author} {year[0]}"
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -118,8 +127,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_one(row: dict[str, Any]) -> None:
-    for title, text in zip(_COLUMNS, _cells(row), strict=True):
+    for title, text in zip(_COLUMNS[:-1], _cells(row)[:-1], strict=True):
         say(f"{title:<18} {text}")
+    say(f"{'source':<18} {row['source']}")
     say(f"{'classes':<18} {row['num_classes']} in the source")
     say(
         f"{'features':<18} {', '.join(f'{key} {value}' for key, value in row['features'].items() if value is not None)}"

@@ -1,5 +1,7 @@
 """The front-end and a network as one: waveforms to scores."""
 
+import logging
+
 from torch import Tensor, nn
 
 from tonearm.config import Config, FeaturesConfig
@@ -7,6 +9,8 @@ from tonearm.errors import ConfigError
 from tonearm.models.catalog import build_model, find_system
 from tonearm.models.features import LogMel
 from tonearm.models.network import Network
+
+_log = logging.getLogger(__name__)
 
 
 class Classifier(nn.Module):
@@ -56,17 +60,38 @@ def with_front_end(config: Config, *, sample_rate: int | None = None) -> Config:
         sample_rate: Hz of its data; None: not known yet.
 
     Raises:
-        ConfigError: no such model; or one whose front-end is for another sample rate, and no features are set.
+        ConfigError: no such model; or one whose front-end is for another sample rate, and no window or hop is set.
     """
     if config.model.name is None:
         return config
     system, own = find_system(config.model.name), config.features.model_fields_set
     rate = sample_rate or config.sample_rate
-    if not own and rate not in (None, system.sample_rate):
+    if not own & {"n_fft", "win_length", "hop_length"} and rate not in (None, system.sample_rate):
+        what = "the data is" if sample_rate else "sample_rate is"
         raise ConfigError(
-            f"model {system.name} was made for {system.sample_rate} Hz, and this is {rate} Hz. Pack with --sample-rate "
-            f"{system.sample_rate}, or write features for {rate} Hz."
+            f"model {system.name} was made for {system.sample_rate} Hz, and {what} {rate} Hz. Pack with --sample-rate "
+            f"{system.sample_rate} and leave sample_rate out, or set features.n_fft, win_length and hop_length for "
+            f"{rate} Hz."
         )
     features = system.features.model_copy(update={key: getattr(config.features, key) for key in own})
     # checked anew, and every field set from now on
     return config.model_copy(update={"features": FeaturesConfig.model_validate(features.model_dump())})
+
+
+def warn_of_foreign_features(config: Config) -> None:
+    """Log which features of a complete configuration are not those that its named model was made for, if any."""
+    if config.model.name is None:
+        return
+    system = find_system(config.model.name)
+    foreign = [
+        f"{key} {getattr(config.features, key)} instead of {own}"
+        for key, own in system.features
+        if getattr(config.features, key) != own
+    ]
+    if foreign:
+        _log.warning(
+            "features: the configuration's are not those that %s was made for: %s. Leave them out, or say features={}, "
+            "for the model's own.",
+            system.name,
+            ", ".join(foreign),
+        )

@@ -49,10 +49,21 @@ def count_costs(
         network = system.build(num_classes=num_classes or system.num_classes, n_mels=system.features.n_mels)
     parameters = count_parameters(network)
     kept = _bytes_kept(network, _inputs(system, network, duration_seconds, batch_size=batch_size))
+    multi_adds = _multi_adds(system, network, duration_seconds)
+    return Costs(parameters, multi_adds, _ADAM_COPIES * _BYTES * parameters + kept)
+
+
+def count_multi_adds(system: System, *, duration_seconds: float) -> int:
+    """``multi_adds`` of :func:`count_costs` alone, which takes half the time."""
+    with torch.device("meta"):
+        network = system.build(num_classes=system.num_classes, n_mels=system.features.n_mels)
+    return _multi_adds(system, network, duration_seconds)
+
+
+def _multi_adds(system: System, network: Network, duration_seconds: float) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(*_inputs(system, network, duration_seconds, batch_size=1))
-    multi_adds = int(counter.get_total_flops()) // 2
-    return Costs(parameters, multi_adds, _ADAM_COPIES * _BYTES * parameters + kept)
+    return int(counter.get_total_flops()) // 2
 
 
 def _inputs(system: System, network: Network, duration_seconds: float, *, batch_size: int) -> tuple[Tensor, ...]:

@@ -97,7 +97,7 @@ class ERANN(Network):
             raise ConfigError(f"ERANN's tm: got {time_factor}; it may be {', '.join(map(str, TIME_STRIDES))}.")
         if n_mels % 16:
             raise ConfigError(
-                f"features.n_mels: got {n_mels}; ERANN halves the bands four times and takes multiples of 16."
+                f"features.n_mels: got {n_mels}; ERANN halves the bands four times and takes multiples of 16, as 64."
             )
         super().__init__(in_channels=in_channels, n_mels=n_mels)
         self.multiple = 16 * time_factor

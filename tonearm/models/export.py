@@ -4,6 +4,7 @@ Number of clips and their length stay free. What a program that runs the file ha
 (:class:`Description`): the classes in the order of the scores, what goes in, and the front-end's settings.
 """
 
+import copy
 import json
 import logging
 import warnings
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -33,7 +35,9 @@ class Description:
         class_names: in the order of the scores.
         sample_rate: Hz.
         num_channels: of the waveform.
+        scores: what the numbers that come out are.
         inputs: names of the inputs with their axes, in order.
+        min_samples: the shortest waveform it takes.
         features: settings of the front-end, as a configuration has them.
         mean, std: what each mel band is normalised by, dB or as ``features.log`` says; done already where the
             front-end is inside.
@@ -42,7 +46,9 @@ class Description:
     class_names: tuple[str, ...]
     sample_rate: int
     num_channels: int
+    scores: str
     inputs: dict[str, tuple[str, ...]]
+    min_samples: int
     features: dict[str, Any]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -79,11 +85,14 @@ def export_classifier(
 ) -> Exported:
     """Write a classifier to a file, read it back and compare its scores with the classifier's own.
 
-    The file takes any number of clips of any length from about twice the network's shortest on.
+    The file takes any number of clips of any length from about twice the network's shortest on. On a GPU, run one that
+    has the front-end inside without TF32 (torch.backends.cudnn.allow_tf32 = False; onnxruntime's use_tf32=0): its
+    Fourier transform is a convolution there, and TF32's 10 bits of mantissa put quiet bands decibels off.
 
     Args:
-        classifier: on the CPU; exported in eval mode, in float32.
-        path: ends in .onnx (needs ``pip install 'tonearm[export]'``) or .pt2. A file there is replaced.
+        classifier: left as it is; a copy in eval mode, on the CPU and in float32, is exported.
+        path: ends in .onnx (needs ``pip install 'tonearm[export]'``) or .pt2. A file there is replaced once the new
+            one is known to be right.
         class_names: in the order of the scores.
         front_end: whether the file takes waveforms (batch, channel, time) in [-1, 1]. Otherwise it takes what the
             front-end makes of them, normalised maps (batch, channel, mel, time), and networks that hear the waveform
@@ -93,7 +102,7 @@ def export_classifier(
         What it takes, and how far its scores are from the classifier's.
 
     Raises:
-        RequestError: another suffix, or a package is missing.
+        RequestError: another suffix, no such folder, another number of class names, or a package is missing.
         RunError: the file does not give the classifier's scores.
     """
     if path.suffix not in FORMATS:
@@ -105,27 +114,39 @@ def export_classifier(
         class_names=class_names,
         sample_rate=front.sample_rate,
         num_channels=network.in_channels,
+        scores="logits: softmax gives probabilities of classes that exclude each other, sigmoid of labels that do not",
         inputs=inputs,
+        min_samples=front.samples(2 * network.min_frames),
         features=front.config.model_dump(mode="json"),
         mean=tuple(front.mean.flatten().tolist()),
         std=tuple(front.std.flatten().tolist()),
     )
-    was_training = classifier.training
-    exported = _Scores(classifier, front_end=front_end).eval()
-    try:
-        write = _write_onnx if path.suffix == ".onnx" else _write_program
-        run = write(exported, path, _examples(classifier, 3, 1.5, front_end=front_end), description)
-        if run is None:
-            return Exported(inputs, None)
-        difference = max(
-            _difference(exported, run, _examples(classifier, clips, length, front_end=front_end))
-            for clips, length in ((1, 1.0), (2, 2.7))
+    if len(class_names) != classifier.network.num_classes:
+        raise RequestError(
+            f"{path}: got {len(class_names)} class names for the network's {classifier.network.num_classes} scores."
         )
-    finally:
-        classifier.train(was_training)
-    if not difference <= LARGEST_DIFFERENCE:
-        path.unlink()
-        raise RunError(f"{path}: the exported scores differ from the classifier's by {difference:.2g} of the largest.")
+    if path.is_dir():
+        raise RequestError(f"{path}: a folder. Name a file in it.")
+    if not path.parent.is_dir():
+        raise RequestError(f"{path}: there is no folder {path.parent}. Make it first, or name another file.")
+    copied = copy.deepcopy(classifier).cpu().float()
+    exported = _Scores(copied, front_end=front_end).eval()
+    write = _write_onnx if path.suffix == ".onnx" else _write_program
+    with TemporaryDirectory(dir=path.parent, prefix=".tonearm-export-") as folder:
+        written = Path(folder) / path.name
+        run = write(exported, written, _examples(copied, 3, 1.5, front_end=front_end), description)
+        difference = None
+        if run is not None:
+            lengths = ((1, 1.0), (2, 2.7))  # clips, and how long
+            differences = [
+                _difference(exported, run, _examples(copied, *each, front_end=front_end)) for each in lengths
+            ]
+            difference = float(torch.tensor(differences).max())  # NaN if one is
+            if not difference <= LARGEST_DIFFERENCE:
+                raise RunError(f"{path}: the scores would differ from the model's by {difference:.2g} of the largest.")
+        # an ONNX model of more than 2 GB has its weights in a second file, which must be there first
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file == written):
+            file.replace(path.parent / file.name)
     return Exported(inputs, difference)
 
 
@@ -200,7 +221,10 @@ def _free_sizes(examples: tuple[Tensor, ...]) -> tuple[tuple[dict[int, Any], ...
 def _difference(exported: nn.Module, run: Run, inputs: tuple[Tensor, ...]) -> float:
     with torch.no_grad():
         expected = exported(*inputs)
-        return float((run(inputs) - expected).abs().max() / expected.abs().max())
+        got = run(inputs)
+        if got.shape != expected.shape:
+            return float("inf")
+        return float((got - expected).abs().max() / expected.abs().max())
 
 
 @contextmanager

@@ -148,10 +148,14 @@ class LogMel(nn.Module):
         return (
             waveform.device.type == "cpu"
             and type(waveform) is Tensor
+            and self.filters.dtype == torch.float32
             and not (torch.is_grad_enabled() and waveform.requires_grad)
             and forward_ad.unpack_dual(waveform).tangent is None
             and not torch.compiler.is_compiling()
             and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+            # and nobody who watches or transforms operations, which they do in this thread alone
+            and torch._C._len_torch_dispatch_stack() == 0
+            and torch._C._functorch.peek_interpreter_stack() is None
         )
 
     def _by_stft(self, waveform: Tensor) -> Tensor:

@@ -93,7 +93,9 @@ class GatedCNN(Network):
         shorter = 2 if pooling == "mean" else 1
         super().__init__(in_channels=in_channels, n_mels=n_mels, min_frames=shorter ** (_POOLS - 1))
         if n_mels < 2**_POOLS:
-            raise ConfigError(f"n_mels: got {n_mels}; the gated CNN halves the mel axis {_POOLS} times: at least 16.")
+            raise ConfigError(
+                f"features.n_mels: got {n_mels}; the gated CNN halves the mel axis {_POOLS} times: at least 16."
+            )
         layers: list[nn.Module] = []
         for place in range(_POOLS):
             first = GatedConv(channels // 2 if layers else in_channels, channels)

@@ -149,7 +149,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             raise RunError(
                 f"{path}: holds {held[1]}, which is neither a tensor nor a plain value and is not loaded. {_HELP}"
             ) from error
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # what torch says of a file that is no pickle of tensors advises to read it unchecked
+        pickled = isinstance(error, pickle.UnpicklingError) or not str(error)
+        reason = type(error).__name__ if pickled else str(error).splitlines()[0]
         raise RunError(f"{path}: damaged, or not a checkpoint ({reason}). {_HELP}") from error
     state = values.get("model") if isinstance(values, dict) else None
     if not isinstance(state, dict):

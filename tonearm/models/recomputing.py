@@ -15,6 +15,8 @@ from torch.utils.checkpoint import checkpoint
 class Recomputed(nn.Module):
     """A block that can be computed twice; subclasses write :meth:`compute` instead of ``forward``.
 
+    With checkpointing, a network must stay in training mode until its backward pass is over.
+
     Attributes:
         checkpointed: whether it keeps its input alone in training. See :func:`set_gradient_checkpointing`.
     """

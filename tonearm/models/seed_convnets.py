@@ -50,7 +50,7 @@ def check_mels(n_mels: int, needed: int, network: str) -> None:
         ConfigError: it has fewer.
     """
     if n_mels < needed:
-        raise ConfigError(f"n_mels: got {n_mels}; {network} needs at least {needed}.")
+        raise ConfigError(f"features.n_mels: got {n_mels}; {network} needs at least {needed}.")
 
 
 class _ConvReLU(Recomputed):

@@ -124,7 +124,9 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         given = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # what torch says of a file that is no pickle of tensors advises to read it unchecked
+        pickled = isinstance(error, pickle.UnpicklingError) or not str(error)
+        reason = type(error).__name__ if pickled else str(error).splitlines()[0]
         raise ConfigError(f"weights: {path} cannot be read, is it whole? ({reason}) {_WHERE}.") from error
     if not isinstance(given, dict) or not all(isinstance(value, Tensor) for value in given.values()):
         raise ConfigError(f"weights: {path} holds no weights by name. {_WHERE}.")
