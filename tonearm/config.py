@@ -50,11 +50,19 @@ class FeaturesConfig(StrictModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.win_length > self.n_fft:
-            raise ValueError(f"win_length {self.win_length} is above n_fft {self.n_fft}; n_fft must hold the window")
-        if self.f_max is not None and self.f_min >= self.f_max:
-            raise ValueError(f"f_min {self.f_min:g} must be below f_max {self.f_max:g}")
+        # what is left out may be a named model's; Config and tonearm.models look at the whole
+        fault = self.fault() if self.model_fields_set == set(type(self).model_fields) else None
+        if fault is not None:
+            raise ValueError(fault)
         return self
+
+    def fault(self) -> str | None:
+        """Which two of the settings contradict each other, if any."""
+        if self.win_length > self.n_fft:
+            return f"win_length {self.win_length} is above n_fft {self.n_fft}; n_fft must hold the window"
+        if self.f_max is not None and self.f_min >= self.f_max:
+            return f"f_min {self.f_min:g} must be below f_max {self.f_max:g}"
+        return None
 
 
 class Effect(StrictModel):
@@ -204,6 +212,13 @@ class Config(StrictModel):
     train: TrainConfig = TrainConfig()
     pretrain: TrainConfig | None = None
     model: ModelConfig
+
+    @model_validator(mode="after")
+    def _features_fit(self) -> Self:
+        fault = self.features.fault() if self.model.name is None else None
+        if fault is not None:
+            raise ValueError(f"features: {fault}")
+        return self
 
     @model_validator(mode="after")
     def _below_nyquist(self) -> Self:

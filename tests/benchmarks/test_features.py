@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -64,14 +64,50 @@ def test_a_wrong_spectrogram_is_not_timed(
         bench_features(batch_size=2, duration_seconds=0.5, repeats=1)
 
 
-def test_a_gradient_that_is_not_one_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "apart"),
+    [
+        (lambda log_mel: 2 * log_mel.detach() - log_mel, "2"),
+        (lambda log_mel: 1.01 * log_mel - 0.01 * log_mel.detach(), r"0\.01"),
+        (lambda log_mel: log_mel + (log_mel - log_mel).sum().sqrt(), "nan"),
+    ],
+)
+def test_a_wrong_gradient_is_not_timed(
+    monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Tensor], Tensor], apart: str
+) -> None:
     forward = LogMel.forward
-    monkeypatch.setattr(
-        LogMel, "forward", lambda self, waveform: forward(self, waveform) + (waveform - waveform).sum().sqrt()
-    )
-    monkeypatch.setattr(bench, "_wrong", lambda *_: None)
-    with pytest.raises(RunError, match="with the gradient gives a wrong output, .* its gradient is not finite"):
+    monkeypatch.setattr(LogMel, "forward", lambda self, waveform: spoil(forward(self, waveform)))
+    wrong = f"ours, small, with the gradient gives a wrong output, .* its gradient is {apart} of its norm away"
+    with pytest.raises(RunError, match=wrong):
         bench_features(batch_size=2, duration_seconds=0.5, repeats=1)
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS, ids=lambda front_end: front_end.name)
+def test_gradients_are_what_torchaudio_computes(front_end: FrontEnd) -> None:
+    waveform = 0.1 * torch.randn(1, 1, front_end.sample_rate // 2, generator=torch.Generator().manual_seed(0))
+    ours = LogMel(front_end.features, sample_rate=front_end.sample_rate)
+    assert bench._wrong_gradient(ours, front_end, waveform) is None
+    assert bench._wrong_gradient(torchaudio_log_mel(front_end), front_end, waveform) is None
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+@pytest.mark.parametrize(("frames", "n_fft"), [(640, 1380), (5, 256), (1281, 2048)])
+def test_the_bare_transform_does_as_many_as_its_note_says(
+    monkeypatch: pytest.MonkeyPatch, threads: int, frames: int, n_fft: int
+) -> None:
+    done: list[int] = []
+
+    def one_after_the_other(tasks: Sequence[Callable[[], None]]) -> None:
+        assert len(tasks) >= min(threads, frames)  # nobody stands idle
+        for task in tasks:
+            task()
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch.fft, "rfft", lambda windows: done.append(len(windows)))
+    monkeypatch.setattr(bench, "side_by_side", one_after_the_other)
+    assert bench._bare_transform(3, frames, n_fft, torch.device("cpu"))() == 3
+    assert sum(done) == frames
+    assert max(done) * n_fft <= bench.BLOCK_SAMPLES
 
 
 def test_no_batch_is_refused() -> None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -7,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from typer.testing import CliRunner
 
 from tonearm.benchmarks import matrix_rate, model, model_trials
@@ -189,6 +191,48 @@ def test_a_changed_weight_is_found() -> None:
         tried.try_out(row(Pass.TRAINING, channels_last=True))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_gradients_of_the_right_norm_that_point_elsewhere_are_found(precision: str) -> None:
+    def negated(_: nn.Module, __: object, scores: Tensor) -> Tensor:
+        return 2 * scores.detach() - scores
+
+    tried = bench()
+    tried._networks[True, Pass.TRAINING].register_forward_hook(negated)
+    with pytest.raises(LeftOut, match=r"its gradients are (199|200)\.\d\d% off those of fp32 .*; \d+\.0% is allowed"):
+        tried.try_out(row(Pass.TRAINING, precision, channels_last=True))
+
+
+class Dropping(Small):
+    """Drops channels as a module, then half of a map by the function, then clips by a draw of its own."""
+
+    def __init__(self, *, num_classes: int, in_channels: int = 1, n_mels: int = 16) -> None:
+        super().__init__(num_classes=num_classes, in_channels=in_channels, n_mels=n_mels)
+        self.body.append(nn.Dropout2d(0.3))
+
+    def scores(self, log_mel: Tensor) -> Tensor:
+        x = functional.dropout(self.body(log_mel), 0.5, self.training)
+        if self.training:
+            x = x * torch.rand(len(x), 1, 1, 1)
+        scores: Tensor = self.head(x.mean(dim=(2, 3)))
+        return scores
+
+
+def test_dropout_makes_no_gradient_wrong() -> None:
+    dropping = bench(replace(SMALL, build=Dropping))
+    assert dropping._gradient_error(row(Pass.TRAINING, channels_last=True)) < 1e-5
+    assert dropping._networks[False, Pass.TRAINING].get_parameter("head.weight").grad is None
+
+
+def test_a_compiled_row_is_judged_by_the_norm_of_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = bench()
+    monkeypatch.setattr(tried, "_gradient_error", lambda _: float("nan"))
+    for compiled, complaint in ((False, "its gradients are nan% off"), (True, None)):
+        each = row(Pass.TRAINING, compiled=compiled)
+        tried._compiled[False, Pass.TRAINING] = tried._networks[False, Pass.TRAINING]
+        fault = tried._fault_of_gradients(each)
+        assert fault is None if complaint is None else complaint in str(fault)
+
+
 def test_what_is_not_finite_is_found() -> None:
     tried = bench()
     tried._networks[False, Pass.FORWARD].get_parameter("head.bias").data.fill_(float("nan"))
@@ -279,12 +323,40 @@ def test_the_allocator_of_a_cpu_is_out_of_memory_as_well(monkeypatch: pytest.Mon
 
 
 def test_a_bug_of_ours_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = bench()
+    for error, each in (
+        (KeyError("no such key"), row()),
+        (RuntimeError("shapes cannot be multiplied"), row()),
+        (RunError("cannot go on"), row(precision="bf16")),
+    ):
+
+        def fail(_: Row, error: Exception = error) -> Tensor:
+            raise error
+
+        monkeypatch.setattr(tried, "forward", fail)
+        with pytest.raises(type(error), match=str(error.args[0])):
+            tried.try_out(each)
+
+
+def test_a_network_with_a_bug_ends_the_run() -> None:
+    class Wrong(Small):
+        def scores(self, log_mel: Tensor) -> Tensor:
+            return super().scores(log_mel) @ log_mel.new_ones(4, 4)
+
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        small_run(SMALL, replace(SMALL, name="wrong", build=Wrong), only="fp32.*eager")
+
+
+@pytest.mark.parametrize(
+    "said", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"]
+)
+def test_cuda_is_out_of_memory_in_other_words_as_well(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     def fail(_: Row) -> Tensor:
-        raise KeyError("no such key")
+        raise RuntimeError(said)
 
     tried = bench()
     monkeypatch.setattr(tried, "forward", fail)
-    with pytest.raises(KeyError, match="no such key"):
+    with pytest.raises(LeftOut, match=f"^out of memory: {re.escape(said)}$"):
         tried.try_out(row())
 
 
@@ -297,7 +369,7 @@ def test_a_compiler_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = bench()
     monkeypatch.setattr(tried, "forward", fail)
     with pytest.raises(LeftOut, match=r"^RuntimeError: C\+\+ compile error: no member named 'to'$"):
-        tried.try_out(row())
+        tried.try_out(row(channels_last=True))
 
 
 def test_what_torch_compile_did_not_compile_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,21 +49,28 @@ class Case:
         build: called with num_classes, and perhaps in_channels, by keyword.
         features, sample_rate: of the system.
         learning_rate: at which Adam fits 32 clips in 100 steps.
+        bf16: how far scores in bfloat16 may be off, relative to the largest: twice what was seen, untrained.
     """
 
     build: Callable[..., Network]
     features: FeaturesConfig
     sample_rate: int
     learning_rate: float = 3e-3
+    bf16: float = 0.13
 
 
 def _of(
-    system: str, build: Callable[..., Network], *, learning_rate: float = 3e-3, hop_length: int | None = None
+    system: str,
+    build: Callable[..., Network],
+    *,
+    learning_rate: float = 3e-3,
+    bf16: float = 0.13,
+    hop_length: int | None = None,
 ) -> Case:
     """``hop_length`` instead of the system's own, where a second has too few frames for it."""
     found = find_system(system)
     features = found.features.model_copy(update={"hop_length": hop_length or found.features.hop_length})
-    return Case(partial(build, n_mels=features.n_mels), features, found.sample_rate, learning_rate)
+    return Case(partial(build, n_mels=features.n_mels), features, found.sample_rate, learning_rate, bf16)
 
 
 CASES: dict[str, Case] = {
@@ -82,14 +89,16 @@ CASES: dict[str, Case] = {
     "gated-cnn-half": _of(
         "gated-cnn-half", partial(GatedCNN, channels=16, hidden_size=32, gated_recurrence=False), learning_rate=2e-2
     ),
-    "mobilenet": _of("mobilenet-fsd2019", partial(MobileNet, width=4, window_frames=40)),
-    "weak-features": _of("weak-features", partial(WeakFeatures, width=8), hop_length=256),
+    "mobilenet": _of("mobilenet-fsd2019", partial(MobileNet, width=4, window_frames=40), bf16=0.5),
+    "weak-features": _of("weak-features", partial(WeakFeatures, width=8), bf16=0.5, hop_length=256),
     "seed-simple": _of("seed-simple", partial(SimpleModel, num_frames=172, channels=4)),
-    "seed-advanced": _of("seed-advanced", partial(AdvancedModel, num_frames=276), learning_rate=4e-2, hop_length=160),
+    "seed-advanced": _of(
+        "seed-advanced", partial(AdvancedModel, num_frames=276), learning_rate=4e-2, bf16=0.25, hop_length=160
+    ),
     "seed-lstm": _of("seed-lstm", LSTMNet, learning_rate=2e-2),
     "seed-crnn-a": _of("seed-crnn-a", CRNNA),
     "seed-vgg19": _of("seed-vgg19", partial(VGG19, width=16), learning_rate=3e-4),
-    "seed-github": _of("seed-github", partial(WeakFeatures, width=4, num_frames=172), learning_rate=3e-2),
+    "seed-github": _of("seed-github", partial(WeakFeatures, width=4, num_frames=172), learning_rate=3e-2, bf16=0.25),
 }
 
 

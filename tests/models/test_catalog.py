@@ -10,8 +10,7 @@ from torch import nn
 from tonearm.config import Config, FeaturesConfig, ModelConfig, dump_config, load_config
 from tonearm.errors import ConfigError
 from tonearm.models import SYSTEMS, BlockNet, build_model, find_system
-from tonearm.models.catalog import load_published_weights
-from tonearm.models.classifier import build_classifier, warn_of_foreign_features, with_front_end
+from tonearm.models.classifier import build_classifier, load_published_weights, warn_of_foreign_features, with_front_end
 from tonearm.strict_model import check
 
 BLOCKS = {"blocks": [{"res": [4, 4]}, {"pooling": {}}]}
@@ -116,6 +115,25 @@ def test_features_that_are_not_the_models_are_told_of(caplog: pytest.LogCaptureF
     assert "n_mels 64 instead of 128. Leave them out" in caplog.text
 
 
+def test_features_are_judged_together_with_those_of_the_model() -> None:
+    assert (
+        with_front_end(config(model="cnn14", features={"n_fft": 1024}), sample_rate=32_000).features.win_length == 1024
+    )
+    with pytest.raises(
+        ConfigError, match=r"features, completed by those of cnn14: .*f_min 15000 must be below f_max 14000"
+    ):
+        with_front_end(config(model="cnn14", features={"f_min": 15_000.0}), sample_rate=32_000)
+    with pytest.raises(ConfigError, match="features: win_length 2048 is above n_fft 1380"):
+        config(model=BLOCKS, features={"win_length": 2048})
+
+
+def test_published_weights_want_the_front_end_that_they_learnt_with(tmp_path: Path) -> None:
+    network = build_model("cnn14", num_classes=2)
+    other = with_front_end(config(model={"name": "cnn14", "weights": "w.pth"}, features={"hop_length": 160}))
+    with pytest.raises(ConfigError, match=r"model\.weights: .* hop_length 160 instead of 320"):
+        load_published_weights(network, other)
+
+
 def test_a_front_end_for_another_rate_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"erann-4x2-3 was made for 44100 Hz, and the data is 16000 Hz\. Pack with --sam"
@@ -159,6 +177,6 @@ def test_a_class_layer_of_frames_is_replaced_too() -> None:
 
 def test_weights_of_a_system_that_published_none_are_refused(tmp_path: Path) -> None:
     network = build_model("erann-1x1-1", num_classes=2)
-    load_published_weights(network, ModelConfig(name="erann-1x1-1"))  # none asked for
+    load_published_weights(network, config(model="erann-1x1-1"))  # none asked for
     with pytest.raises(ConfigError, match="no weights are published for erann-1x1-1; there are some for .*cnn14"):
-        load_published_weights(network, ModelConfig(name="erann-1x1-1", weights=str(tmp_path / "x.pth")))
+        load_published_weights(network, config(model={"name": "erann-1x1-1", "weights": str(tmp_path / "x.pth")}))

@@ -353,7 +353,6 @@ def test_a_checkpoint_without_a_front_end_is_taken(write: Any) -> None:
         ("logmel_extractor.melW", lambda mel: mel.T, ("got (64, 513) torch.float32, expected (513, 64)",)),
         ("logmel_extractor.melW", lambda mel: mel[:, :32], ("got (513, 32)",)),
         ("logmel_extractor.melW", lambda mel: mel.long(), ("torch.int64",)),
-        ("logmel_extractor.melW", lambda mel: mel * torch.nan, ("off by nan",)),
         ("spectrogram_extractor.stft.conv_real.weight", lambda real: real.roll(1, 2), ("largest value",)),
         ("spectrogram_extractor.stft.conv_imag.weight", lambda imag: -imag, ("off by 2 of",)),
         ("spectrogram_extractor.stft.conv_real.weight", lambda real: real[:257, :, :512], ("got (257, 1, 512)",)),
@@ -430,7 +429,7 @@ def test_no_file(tmp_path: Path) -> None:
 def test_other_things_that_torch_saved(content: object, tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
     torch.save(content, path)
-    expect(path, RunError, "a published checkpoint is a dict with 'model' in it, this is not")
+    expect(path, RunError, "holds no tensors by name in a dict under 'model'")
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x80", b"<!DOCTYPE html><html>", b"PK\x03\x04" + bytes(100), bytes(1000)])

@@ -39,18 +39,18 @@ def config_show(
 
 
 def _print(config: "Config") -> None:
+    import torch
+
     from tonearm.config import dump_config
     from tonearm.models.catalog import build_model
-    from tonearm.models.classifier import warn_of_foreign_features, with_front_end
+    from tonearm.models.classifier import check_weights, warn_of_foreign_features, with_front_end
     from tonearm.training.augmentation import with_every_argument
 
     config = with_front_end(config)
     warn_of_foreign_features(config)
-    if (
-        config.model.name is not None
-    ):  # whether it can be built for these features; of blocks, training knows the classes
-        import torch
-
-        with torch.device("meta"):
-            build_model(config.model, num_classes=2, n_mels=config.features.n_mels)
+    if config.model.weights is not None:
+        check_weights(config)
+    with torch.device("meta"):  # whether it can be built; a class layer that the file has says for how many classes
+        last = next((block for block in reversed(config.model.blocks) if block.name != "pooling"), None)
+        build_model(config.model, num_classes=(last and last.fc) or 2, n_mels=config.features.n_mels)
     print(dump_config(with_every_argument(config, sample_rate=config.sample_rate)), end="")

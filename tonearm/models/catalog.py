@@ -2,7 +2,6 @@
 
 import re
 from functools import partial
-from pathlib import Path
 
 from tonearm.config import ModelConfig
 from tonearm.errors import ConfigError
@@ -39,7 +38,7 @@ def find_system(name: str) -> System:
     key = name.lower().replace("×", "x")
     if key in SYSTEMS:
         return SYSTEMS[key]
-    sizes = re.fullmatch(r"erann-(\d{1,3})x(\d{1,3})-(\d{1,3})", key)
+    sizes = re.fullmatch(r"erann-(\d{1,3})x(\d{1,3})-(\d{1,4})", key)
     if sizes:
         return erann.system(*map(int, sizes.groups()))
     raise ConfigError(f"{name}: no such model. {near(key, list(SYSTEMS))} `tonearm models` lists them all.")
@@ -83,18 +82,3 @@ def build_model(
     network: Network = build(num_classes=num_classes, in_channels=in_channels, n_mels=n_mels)
     set_gradient_checkpointing(network, gradient_checkpointing)
     return network
-
-
-def load_published_weights(network: Network, config: ModelConfig) -> None:
-    """Put the weights that ``model.weights`` names, if it does, into a network of ``model.name``.
-
-    Raises:
-        ConfigError: nothing is published for this system, or the file holds something else.
-    """
-    if config.weights is None or config.name is None:
-        return
-    system = find_system(config.name)
-    if system.load_published is None:
-        loadable = ", ".join(name for name, each in SYSTEMS.items() if each.load_published)
-        raise ConfigError(f"model.weights: no weights are published for {config.name}; there are some for {loadable}.")
-    system.load_published(network, Path(config.weights))

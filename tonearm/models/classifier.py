@@ -1,14 +1,17 @@
 """The front-end and a network as one: waveforms to scores."""
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from tonearm.config import Config, FeaturesConfig
 from tonearm.errors import ConfigError
-from tonearm.models.catalog import build_model, find_system
+from tonearm.models.catalog import SYSTEMS, build_model, find_system
 from tonearm.models.features import LogMel
 from tonearm.models.network import Network
+from tonearm.strict_model import check
 
 _log = logging.getLogger(__name__)
 
@@ -75,23 +78,60 @@ def with_front_end(config: Config, *, sample_rate: int | None = None) -> Config:
         )
     features = system.features.model_copy(update={key: getattr(config.features, key) for key in own})
     # checked anew, and every field set from now on
-    return config.model_copy(update={"features": FeaturesConfig.model_validate(features.model_dump())})
+    checked = check(FeaturesConfig, features.model_dump(), where=f"features, completed by those of {system.name}")
+    return config.model_copy(update={"features": checked})
 
 
 def warn_of_foreign_features(config: Config) -> None:
     """Log which features of a complete configuration are not those that its named model was made for, if any."""
-    if config.model.name is None:
-        return
-    system = find_system(config.model.name)
-    foreign = [
-        f"{key} {getattr(config.features, key)} instead of {own}"
-        for key, own in system.features
-        if getattr(config.features, key) != own
-    ]
+    foreign = _foreign_features(config)
     if foreign:
         _log.warning(
             "features: the configuration's are not those that %s was made for: %s. Leave them out, or say features={}, "
             "for the model's own.",
-            system.name,
-            ", ".join(foreign),
+            config.model.name,
+            foreign,
         )
+
+
+def load_published_weights(network: Network, config: Config) -> None:
+    """Put the weights that ``model.weights`` names, if it does, into a network of ``model.name``.
+
+    Args:
+        network: of this configuration.
+        config: complete, as :func:`with_front_end` gives it.
+
+    Raises:
+        ConfigError: nothing is published for this system, its weights were learnt with other features, or the file
+            holds something else.
+        RunError: the file is damaged.
+    """
+    if config.model.name is None or config.model.weights is None:
+        return
+    load = check_weights(config)
+    load(network, Path(config.model.weights).expanduser())
+
+
+def check_weights(config: Config) -> Callable[[Network, Path], None]:
+    """What loads ``model.weights`` of a complete configuration; raises as :func:`load_published_weights` does."""
+    system = find_system(str(config.model.name))
+    if system.load_published is None:
+        loadable = ", ".join(name for name, each in SYSTEMS.items() if each.load_published)
+        raise ConfigError(f"model.weights: no weights are published for {system.name}; there are some for {loadable}.")
+    foreign = _foreign_features(config)
+    if foreign:
+        raise ConfigError(
+            f"model.weights: {system.name} has learnt them with other features: here {foreign}. Leave features out."
+        )
+    return system.load_published
+
+
+def _foreign_features(config: Config) -> str:
+    if config.model.name is None:
+        return ""
+    system = find_system(config.model.name)
+    return ", ".join(
+        f"{key} {getattr(config.features, key)} instead of {own}"
+        for key, own in system.features
+        if getattr(config.features, key) != own
+    )

@@ -9,20 +9,18 @@ Reference:
 """
 
 import math
-import pickle
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from tonearm.config import FeaturesConfig
-from tonearm.errors import ConfigError, RunError
+from tonearm.errors import ConfigError
 from tonearm.models.features import LogMel
 from tonearm.models.network import Network
+from tonearm.models.state_files import describe, read_state
 
 # Theirs was computed in float32 or rounded to it, as ours: parts in ten million. Another front-end is off by far more.
 FRONT_END_TOLERANCE = 1e-5  # of the largest value
@@ -45,7 +43,7 @@ def load_published(network: Network, path: Path, *, features: FeaturesConfig, sa
         ConfigError: no such file, or a checkpoint of another network or front-end.
         RunError: a file that is damaged, no checkpoint, or holds anything but tensors and plain values.
     """
-    published = _read(path)
+    published = read_state(path, key="model", where_from=_HELP)
     front_end = LogMel(features.model_copy(update={"n_mels": network.n_mels}), sample_rate=sample_rate)
     for key, expected in _front_end_state(front_end).items():
         if key in published:
@@ -68,7 +66,7 @@ def load_published(network: Network, path: Path, *, features: FeaturesConfig, sa
             shape = torch.Size((classes, *shape[1:]))
         if got.shape != shape or got.is_floating_point() != value.is_floating_point():
             raise ConfigError(
-                f"{path}: {key} does not fit this {name}: got {_describe(got)}, expected {tuple(shape)} {value.dtype}."
+                f"{path}: {key} does not fit this {name}: got {describe(got)}, expected {tuple(shape)} {value.dtype}."
             )
         if not other_classes:
             copies.append((value, _as_published(got)))
@@ -108,60 +106,6 @@ def published_name(key: str) -> str:
     return key
 
 
-class _Forgotten:
-    """Stands in for the numpy arrays of a training sampler's state, which we need not: numpy itself is never called."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def __setstate__(self, _: object) -> None:
-        pass
-
-
-_NUMPY = [
-    (_Forgotten, f"numpy.{name}")
-    for name in (
-        "ndarray",
-        "dtype",
-        "core.multiarray._reconstruct",
-        "core.multiarray.scalar",
-        "_core.multiarray._reconstruct",
-        "_core.multiarray.scalar",
-    )
-]
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """The state of the released network."""
-    if not path.is_file():
-        raise ConfigError(f"model.weights: {path}: no such file. {_HELP}")
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-        with torch.serialization.safe_globals(_NUMPY):  # type: ignore[arg-type]
-            values: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch and zipfile raise on damaged files is no closed list
-        held = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if held:
-            raise RunError(
-                f"{path}: holds {held[1]}, which is neither a tensor nor a plain value and is not loaded. {_HELP}"
-            ) from error
-        # what torch says of a file that is no pickle of tensors advises to read it unchecked
-        pickled = isinstance(error, pickle.UnpicklingError) or not str(error)
-        reason = type(error).__name__ if pickled else str(error).splitlines()[0]
-        raise RunError(f"{path}: damaged, or not a checkpoint ({reason}). {_HELP}") from error
-    state = values.get("model") if isinstance(values, dict) else None
-    if not isinstance(state, dict):
-        raise RunError(f"{path}: a published checkpoint is a dict with 'model' in it, this is not. {_HELP}")
-    for key, value in state.items():
-        if not (isinstance(key, str) and isinstance(value, Tensor) and value.layout is torch.strided):
-            raise RunError(f"{path}: {key}: got {_describe(value)}, expected a dense tensor.")
-    return dict(state)
-
-
 def _front_end_state(front_end: LogMel) -> dict[str, Tensor]:
     """The entries that the released front-end would have, were it ours: the windowed transform as convolutions."""
     bins, samples = torch.arange(front_end.n_fft // 2 + 1), torch.arange(front_end.n_fft)
@@ -178,7 +122,7 @@ def _front_end_state(front_end: LogMel) -> dict[str, Tensor]:
 def _check_front_end(got: Tensor, expected: Tensor, *, where: str) -> None:
     another = "is of another front-end than this network's, so its weights would hear something else"
     if got.shape != expected.shape or not got.is_floating_point():
-        raise ConfigError(f"{where} {another}: got {_describe(got)}, expected {tuple(expected.shape)} of floats.")
+        raise ConfigError(f"{where} {another}: got {describe(got)}, expected {tuple(expected.shape)} of floats.")
     off = float((got.double() - expected).abs().max() / expected.abs().max())
     if not off <= FRONT_END_TOLERANCE:  # so that nan is refused
         raise ConfigError(f"{where} {another}: off by {off:.2g} of its largest value, expected {FRONT_END_TOLERANCE}.")
@@ -187,10 +131,6 @@ def _check_front_end(got: Tensor, expected: Tensor, *, where: str) -> None:
 def _as_published(value: Tensor) -> Tensor:
     """A view with the axes of a 2-D kernel swapped; there and back."""
     return value.transpose(2, 3) if value.dim() == 4 else value
-
-
-def _describe(value: object) -> str:
-    return f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
 
 
 def _some(keys: list[str]) -> str:

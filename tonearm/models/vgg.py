@@ -8,11 +8,9 @@ Reference:
     table 1, E. On sound: Димитров: Описание работы, 2022, section 3.5. docs/design/seed-systems.md.
 """
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from tonearm.errors import ConfigError
@@ -20,6 +18,7 @@ from tonearm.models.adaptive import adaptive_average
 from tonearm.models.network import Network, System
 from tonearm.models.recomputing import Recomputed
 from tonearm.models.seed_convnets import check_mels, seed_system
+from tonearm.models.state_files import describe, read_state
 
 _STAGES = ((1, 2), (2, 2), (4, 4), (8, 4), (8, 4))  # channels as a multiple of the first stage's, convolutions
 _FLAT = 7  # (mel, time) of the map that is flattened
@@ -99,16 +98,19 @@ def load_imagenet(network: Network, path: Path) -> None:
         path: the file of weights, a state dict.
 
     Raises:
-        ConfigError: the file is missing, damaged or of another network.
+        ConfigError: the file is missing or of another network.
+        RunError: it is damaged, or holds anything but weights.
     """
-    given = _read_weights(path)
+    given = read_state(path, where_from=f"{_WHERE}.")
     own = network.state_dict()
     kept = {f"{network.class_layer}.{name}" for name in ("weight", "bias")}
     if set(given) != set(own):
         odd = sorted(set(given) ^ set(own))
         raise ConfigError(f"weights: {path} is of another network than VGG19 ({odd[0]} differs). {_WHERE}.")
     first = "features.0.weight"
-    if network.in_channels != 3 and given[first].dim() == 4:
+    if given[first].shape[1:2] != (3,):
+        raise ConfigError(f"weights: {path} is of another network: {first} is {describe(given[first])}. {_WHERE}.")
+    if network.in_channels != 3:
         mean = given[first].mean(dim=1, keepdim=True)
         given[first] = mean.expand(-1, network.in_channels, -1, -1)
     for name in given.keys() - kept:
@@ -116,21 +118,6 @@ def load_imagenet(network: Network, path: Path) -> None:
             got, expected = tuple(given[name].shape), tuple(own[name].shape)
             raise ConfigError(f"weights: {path} is of another network: {name} is {got}, here {expected}. {_WHERE}.")
     network.load_state_dict({name: own[name] if name in kept else given[name] for name in own})
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ConfigError(f"weights: there is no file {path}. {_WHERE}.")
-    try:
-        given = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, OSError) as error:
-        # what torch says of a file that is no pickle of tensors advises to read it unchecked
-        pickled = isinstance(error, pickle.UnpicklingError) or not str(error)
-        reason = type(error).__name__ if pickled else str(error).splitlines()[0]
-        raise ConfigError(f"weights: {path} cannot be read, is it whole? ({reason}) {_WHERE}.") from error
-    if not isinstance(given, dict) or not all(isinstance(value, Tensor) for value in given.values()):
-        raise ConfigError(f"weights: {path} holds no weights by name. {_WHERE}.")
-    return dict(given)
 
 
 SYSTEMS: tuple[System, ...] = (

@@ -37,7 +37,7 @@ def windowed_dft(window: NDArray[np.float64], *, bins: range) -> Tensor:
     """The windowed transform as weights of a convolution: its stride is the hop.
 
     It has no complex numbers and no transform, only products and sums, which every format of exported models knows;
-    and takes up to twice as long as torch.stft on a CPU.
+    and takes several times as long as torch.stft on a CPU.
 
     Args:
         window: (n_fft,)

@@ -18,8 +18,7 @@ from tonearm.dataio.dataset import Dataset
 from tonearm.dataio.loader import ClipLoader
 from tonearm.errors import RequestError, RunError
 from tonearm.models import LogMel
-from tonearm.models.catalog import load_published_weights
-from tonearm.models.classifier import warn_of_foreign_features, with_front_end
+from tonearm.models.classifier import load_published_weights, warn_of_foreign_features, with_front_end
 from tonearm.training.augmentation import with_every_argument
 from tonearm.training.batches import evaluation_loader, training_loader
 from tonearm.training.checkpoint import LAST, Checkpoint, load_checkpoint, save_checkpoint
@@ -115,7 +114,7 @@ def train(
         first_epoch, (best, stale) = checkpoint.epoch, checkpoint.best
     else:
         warn_of_foreign_features(config)
-        load_published_weights(step.model.network, config.model)
+        load_published_weights(step.model.network, config)
         _start_folder(run, config)
         set_normalization(step, training)
     parameters = sum(parameter.numel() for parameter in step.model.parameters())
