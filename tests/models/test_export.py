@@ -29,13 +29,14 @@ def classifier(name: str) -> Classifier:
     return model
 
 
-ALIKE = {"cnn14-128", "gated-cnn-half", "seed-github"}  # with another case, as far as ONNX sees them
+ALIKE = {"cnn14-128", "gated-cnn-half", "seed-github"}  # with another case, as far as exporters see them
+# Each network by both formats, by one with its front-end. ONNX has the front-end of one that sums powers, of one that
+# sums magnitudes, and of the network that hears waveforms too.
 WAYS = [
-    (name, suffix, front_end)
-    for name in CASES
-    for suffix, front_end in ((".pt2", True), (".pt2", False), (".onnx", True), (".onnx", False))
-    # ONNX with the front-end: one that sums powers, one that sums magnitudes, and the network that hears waveforms too
-    if suffix == ".pt2" or (name not in ALIKE and (not front_end or name in ("cnn14", "mobilenet", "wavegram")))
+    *((name, ".pt2", True) for name in CASES if name not in ALIKE),
+    *((name, ".pt2", False) for name in ("blocks", "wavegram")),
+    *((name, ".onnx", False) for name in CASES if name not in ALIKE),
+    *((name, ".onnx", True) for name in ("cnn14", "mobilenet", "wavegram")),
 ]
 
 

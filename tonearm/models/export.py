@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -190,7 +190,7 @@ def _write_onnx(exported: nn.Module, path: Path, examples: tuple[Tensor, ...], d
         raise RequestError(f"{path}: ONNX needs two packages more: pip install 'tonearm[export]'.") from None
     names = list(description.inputs)
     with _quiet():
-        program = torch.onnx.export(
+        exporting = torch.onnx.export(
             exported,
             examples,
             dynamo=True,
@@ -199,7 +199,7 @@ def _write_onnx(exported: nn.Module, path: Path, examples: tuple[Tensor, ...], d
             output_names=["scores"],
             verbose=False,
         )
-    assert program is not None  # a program, as dynamo is asked for
+    program = cast("torch.onnx.ONNXProgram", exporting)  # never None, as dynamo is asked for
     program.model.metadata_props[KEY] = json.dumps(asdict(description))
     program.save(path)
     try:
