@@ -107,7 +107,7 @@ def test_a_file_that_scores_nan_for_one_length_is_refused(tmp_path: Path, monkey
 
 
 def test_names_of_other_classes_and_a_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="got 2 class names for the 3 scores"):
+    with pytest.raises(RequestError, match="got 2 class names for the network's 3 scores"):
         export_classifier(classifier("blocks"), tmp_path / "model.pt2", class_names=NAMES[:2])
     (tmp_path / "folder.pt2").mkdir()
     with pytest.raises(RequestError, match=r"folder\.pt2: a folder"):
