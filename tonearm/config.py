@@ -202,6 +202,13 @@ class ModelConfig(StrictModel):
             raise ValueError("weights are of a network with a name, and this one has none")
         return self
 
+    @property
+    def num_classes(self) -> int | None:
+        """How many scores the blocks themselves end in; None where a layer of the right size is added."""
+        # behind the class layer there may be a pooling of frames
+        last = next((block for block in reversed(self.blocks) if block.name != "pooling"), None)
+        return None if last is None else last.fc
+
 
 class Config(StrictModel):
     """A whole configuration file."""

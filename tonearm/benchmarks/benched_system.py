@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from tonearm.config import Config, load_config
+from tonearm.config import load_config
 from tonearm.errors import ConfigError, RequestError
 from tonearm.models import System, build_model, find_system
 from tonearm.models.classifier import with_front_end
@@ -35,12 +35,6 @@ def benched_system(name: str) -> System:
         build=partial(build_model, config.model, n_mels=config.features.n_mels),
         features=config.features,
         sample_rate=config.sample_rate or (named.sample_rate if named else SAMPLE_RATE),
-        num_classes=named.num_classes if named else _num_classes(config),
+        num_classes=named.num_classes if named else config.model.num_classes or NUM_CLASSES,
         source=str(path),
     )
-
-
-def _num_classes(config: Config) -> int:
-    """Of a network of blocks: the size of the fc that it ends in; behind it there may be a pooling of frames."""
-    last = next((block for block in reversed(config.model.blocks) if block.name != "pooling"), None)
-    return last.fc if last is not None and last.fc is not None else NUM_CLASSES

@@ -50,7 +50,6 @@ def _print(config: "Config") -> None:
     warn_of_foreign_features(config)
     if config.model.weights is not None:
         check_weights(config)
-    with torch.device("meta"):  # whether it can be built; a class layer that the file has says for how many classes
-        last = next((block for block in reversed(config.model.blocks) if block.name != "pooling"), None)
-        build_model(config.model, num_classes=(last and last.fc) or 2, n_mels=config.features.n_mels)
+    with torch.device("meta"):  # whether it can be built, for as many classes as it likes
+        build_model(config.model, num_classes=config.model.num_classes or 2, n_mels=config.features.n_mels)
     print(dump_config(with_every_argument(config, sample_rate=config.sample_rate)), end="")

@@ -19,6 +19,7 @@ from tonearm.dataio.loader import ClipLoader
 from tonearm.errors import RequestError, RunError
 from tonearm.models import LogMel
 from tonearm.models.classifier import load_published_weights, warn_of_foreign_features, with_front_end
+from tonearm.models.count import count_parameters
 from tonearm.training.augmentation import with_every_argument
 from tonearm.training.batches import evaluation_loader, training_loader
 from tonearm.training.checkpoint import LAST, Checkpoint, load_checkpoint, save_checkpoint
@@ -117,7 +118,7 @@ def train(
         load_published_weights(step.model.network, config)
         _start_folder(run, config)
         set_normalization(step, training)
-    parameters = sum(parameter.numel() for parameter in step.model.parameters())
+    parameters = count_parameters(step.model)
     say(
         f"{dataset.header.name}: {len(training)} clips to train on, {len(held_out)} held out ({words}); "
         f"{parameters:,} parameters, {step.precision}, {device}, decoding with {loader.backend}"
